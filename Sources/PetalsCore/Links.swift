@@ -1,0 +1,136 @@
+/// What a person passes on so that others can use a model.
+///
+/// A read link carries the read key; a relay cap carries the relay key, which is derived from the
+/// read key and cannot be turned back. Both name one version of a model by its manifest id.
+package struct ModelLink: Hashable, Sendable, CustomStringConvertible {
+    /// What the link allows.
+    package enum Capability: Hashable, Sendable {
+        /// May read the model: `petals:r1:`.
+        case read(SecretKey)
+        /// May hold, repair and serve the model, and not read it: `petals:v1:`.
+        case relay(SecretKey)
+    }
+
+    package let capability: Capability
+    package let manifestID: ManifestID
+    /// The name that the link suggests.
+    package let name: String?
+    /// Addresses where somebody may have it, `HOST:PORT`.
+    package let peers: [String]
+
+    package init(
+        capability: Capability, manifestID: ManifestID, name: String? = nil, peers: [String] = []
+    ) {
+        self.capability = capability
+        self.manifestID = manifestID
+        self.name = name
+        self.peers = peers
+    }
+
+    /// Reads a link as a person pasted it; white space around it is no part of it.
+    ///
+    /// - Throws: `PetalsError.badInput` saying what is wrong. The text itself is not repeated in the
+    ///   error: it may be a secret.
+    package init(parsing text: String) throws(PetalsError) {
+        let trimmed = String(text.trimmingPrefix(while: \.isWhitespace).reversed())
+        let link = String(trimmed.trimmingPrefix(while: \.isWhitespace).reversed())
+        let kinds = ["petals:r1:", "petals:v1:"]
+        guard let kind = kinds.first(where: { link.hasPrefix($0) }) else {
+            throw PetalsError(
+                .badInput,
+                "this is not a petalsfs link; a link begins with petals:r1: (or petals:v1: for a "
+                    + "relay cap), as `petalsfs publish` prints it")
+        }
+        let rest = link.dropFirst(kind.count)
+        let body = rest.prefix { $0 != "?" }
+        let expected = (SecretKey.byteCount + Digest.byteCount) * 8 / 5 + 1
+        guard body.utf8.count == expected else {
+            throw PetalsError(
+                .badInput,
+                "the link has \(body.utf8.count) characters after \(kind) instead of \(expected); "
+                    + "it seems to be \(body.utf8.count < expected ? "cut off" : "too long"), "
+                    + "copy it again")
+        }
+        guard let bytes = Base32.decode(body),
+            let key = SecretKey(bytes.prefix(SecretKey.byteCount)),
+            let manifestID = Digest(bytes.dropFirst(SecretKey.byteCount))
+        else {
+            throw PetalsError(
+                .badInput,
+                "the link contains characters that no link has; copy it again from its source")
+        }
+        capability = kind == kinds[0] ? .read(key) : .relay(key)
+        self.manifestID = manifestID
+        var name: String?
+        var peers: [String] = []
+        for item in rest.dropFirst(body.count + 1).split(separator: "&") {
+            let pair = item.split(separator: "=", maxSplits: 1).map { Self.percentDecoded($0) }
+            guard pair.count == 2, let value = pair[1] else { continue }
+            switch pair[0] {
+            case "name":
+                try ModelPath.check(component: value)
+                name = value
+            case "peer":
+                peers.append(value)
+            default: continue
+            }
+        }
+        self.name = name
+        self.peers = Array(peers.prefix(8))
+    }
+
+    /// The link without its hints: what it is registered and compared by.
+    package var core: String {
+        switch capability {
+        case .read(let key): "petals:r1:" + Base32.encode(key.bytes + manifestID.bytes)
+        case .relay(let key): "petals:v1:" + Base32.encode(key.bytes + manifestID.bytes)
+        }
+    }
+
+    /// The whole link, for the person who may have it.
+    package var text: String {
+        let hints =
+            (name.map { ["name=" + Self.percentEncoded($0)] } ?? [])
+            + peers.map { "peer=" + Self.percentEncoded($0) }
+        return hints.isEmpty ? core : core + "?" + hints.joined(separator: "&")
+    }
+
+    /// The link with its key left out, for logs.
+    package var description: String {
+        switch capability {
+        case .read: "petals:r1:<secret>/\(manifestID.short)"
+        case .relay: "petals:v1:<secret>/\(manifestID.short)"
+        }
+    }
+
+    /// Percent-encodes all but the unreserved characters of RFC 3986 and `:`.
+    private static func percentEncoded(_ text: String) -> String {
+        let digits: [Character] = Array("0123456789ABCDEF")
+        return String(
+            text.utf8.flatMap { byte -> [Character] in
+                let scalar = Unicode.Scalar(byte)
+                let plain =
+                    byte < 128
+                    && (scalar.properties.isAlphabetic || (48...58).contains(byte)
+                        || "-._~".unicodeScalars.contains(scalar))
+                return plain
+                    ? [Character(scalar)] : ["%", digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+            })
+    }
+
+    private static func percentDecoded(_ text: Substring) -> String? {
+        var bytes: [UInt8] = []
+        var rest = text.utf8[...]
+        while let byte = rest.popFirst() {
+            guard byte == UInt8(ascii: "%") else {
+                bytes.append(byte)
+                continue
+            }
+            guard let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+            else { return nil }
+            bytes.append(value)
+            rest = rest.dropFirst(2)
+        }
+        return String(validating: bytes, as: UTF8.self)
+    }
+}

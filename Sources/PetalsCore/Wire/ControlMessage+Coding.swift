@@ -1,0 +1,137 @@
+internal import Foundation
+
+extension ControlMessage {
+    /// Reads a control message.
+    ///
+    /// - Throws: `PetalsError.corrupt`, `.limitExceeded` or `.unsupportedVersion`; the peer that
+    ///   sent it is then not one of ours.
+    package init(parsing bytes: [UInt8]) throws(PetalsError) {
+        let message = try parseMessage(
+            PBControl.self, from: bytes, what: "a control message",
+            bytesMax: Limits.controlBytesMax)
+        switch message.message {
+        case .hello(let hello): self = .hello(try Hello(message: hello))
+        case .join(let join): self = .join(try Topic(field: join.topic))
+        case .leave(let leave): self = .leave(try Topic(field: leave.topic))
+        case .holdings(let holdings):
+            self = .holdings(
+                try Topic(field: holdings.topic),
+                holdings.shards.map { shard in
+                    ShardHolding(
+                        shard: ShardIndex(Int(shard.shard)),
+                        cells: shard.complete ? nil : Array(shard.cells))
+                })
+        case .getDocument(let get):
+            self = .getDocument(
+                request: get.request,
+                digest: try Digest(field: get.digest, what: "a requested digest"))
+        case .getCellLayer(let get):
+            self = .getCellLayer(
+                request: get.request, topic: try Topic(field: get.topic),
+                shard: ShardIndex(Int(get.shard)))
+        case .request(let request): self = .request(try LeafRequest(message: request))
+        case .cancel(let cancel): self = .cancel(request: cancel.request)
+        case .refuse(let refuse):
+            self = .refuse(
+                request: refuse.request,
+                Refusal(rawValue: UInt32(clamping: refuse.reason.rawValue)) ?? .unspecified)
+        case .ping(let ping): self = .ping(ping.token)
+        case .pong(let pong): self = .pong(pong.token)
+        case nil: self = .unknown
+        }
+    }
+
+    /// The bytes of a control frame's body.
+    package func serialized() -> [UInt8] {
+        var message = PBControl()
+        switch self {
+        case .hello(let hello): message.hello = hello.message
+        case .join(let topic): message.join.topic = Data(topic.bytes)
+        case .leave(let topic): message.leave.topic = Data(topic.bytes)
+        case .holdings(let topic, let shards):
+            message.holdings.topic = Data(topic.bytes)
+            message.holdings.shards = shards.map { shard in
+                var holding = PBShardHolding()
+                holding.shard = UInt32(clamping: shard.shard.rawValue)
+                holding.complete = shard.cells == nil
+                holding.cells = Data(shard.cells ?? [])
+                return holding
+            }
+        case .getDocument(let request, let digest):
+            message.getDocument.request = request
+            message.getDocument.digest = digest.field
+        case .getCellLayer(let request, let topic, let shard):
+            message.getCellLayer.request = request
+            message.getCellLayer.topic = Data(topic.bytes)
+            message.getCellLayer.shard = UInt32(clamping: shard.rawValue)
+        case .request(let request): message.request = request.message
+        case .cancel(let request): message.cancel.request = request
+        case .refuse(let request, let refusal):
+            message.refuse.request = request
+            message.refuse.reason = PBRefusal(rawValue: Int(refusal.rawValue)) ?? .unspecified
+        case .ping(let token): message.ping.token = token
+        case .pong(let token): message.pong.token = token
+        case .unknown: break
+        }
+        return serializeMessage(message)
+    }
+}
+
+extension Topic {
+    init(field: Data) throws(PetalsError) {
+        guard let topic = Topic(field) else {
+            throw PetalsError(
+                .corrupt, "a topic has \(field.count) bytes instead of \(Topic.byteCount)")
+        }
+        self = topic
+    }
+}
+
+extension ControlMessage.Hello {
+    init(message: PBHello) throws(PetalsError) {
+        try requireVersion(message.version, what: "a peer")
+        guard message.agent.utf8.count <= Limits.peerTextBytesMax else {
+            throw PetalsError(.limitExceeded, "a peer's agent name is too long")
+        }
+        agent = ModelPath.printable(message.agent)
+        requestsMax = Int(clamping: message.requestsMax)
+        requestedBytesMax = Int(clamping: message.requestedBytesMax)
+    }
+
+    var message: PBHello {
+        var message = PBHello()
+        message.version = 1
+        message.agent = agent
+        message.requestsMax = UInt32(clamping: requestsMax)
+        message.requestedBytesMax = UInt32(clamping: requestedBytesMax)
+        return message
+    }
+}
+
+extension ControlMessage.LeafRequest {
+    init(message: PBRequest) throws(PetalsError) {
+        let first = Int(message.firstLeaf)
+        let count = Int(message.leafCount)
+        guard first < Limits.leavesPerCell, count >= 1, count <= Limits.leavesPerCell - first else {
+            throw PetalsError(.corrupt, "a request names leaves that no cell has")
+        }
+        request = message.request
+        topic = try Topic(field: message.topic)
+        address = CellAddress(
+            shard: ShardIndex(Int(message.shard)), cell: CellIndex(Int(message.cell)))
+        leaves = first..<first + count
+        bulk = message.bulk
+    }
+
+    var message: PBRequest {
+        var message = PBRequest()
+        message.request = request
+        message.topic = Data(topic.bytes)
+        message.shard = UInt32(clamping: address.shard.rawValue)
+        message.cell = UInt32(clamping: address.cell.rawValue)
+        message.firstLeaf = UInt32(clamping: leaves.lowerBound)
+        message.leafCount = UInt32(clamping: leaves.count)
+        message.bulk = bulk
+        return message
+    }
+}

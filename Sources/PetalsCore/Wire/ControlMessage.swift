@@ -1,0 +1,85 @@
+internal import Foundation
+
+/// A control message, checked against what the format alone can say.
+///
+/// Whether a shard or a cell exists depends on the blob, which the receiver knows and this room does
+/// not: it checks with `BlobGeometry.contains`.
+package enum ControlMessage: Hashable, Sendable {
+    case hello(Hello)
+    case join(Topic)
+    case leave(Topic)
+    case holdings(Topic, [ShardHolding])
+    case getDocument(request: UInt32, digest: Digest)
+    case getCellLayer(request: UInt32, topic: Topic, shard: ShardIndex)
+    case request(LeafRequest)
+    case cancel(request: UInt32)
+    case refuse(request: UInt32, Refusal)
+    case ping(UInt64)
+    case pong(UInt64)
+    /// A message of a later version: to be skipped.
+    case unknown
+
+    /// The first message of each side.
+    package struct Hello: Hashable, Sendable {
+        package var agent: String
+        /// Requests that may wait at the sender of this message.
+        package var requestsMax: Int
+        /// Bytes that may be asked of the sender of this message and not be answered yet.
+        package var requestedBytesMax: Int
+
+        package init(agent: String, requestsMax: Int, requestedBytesMax: Int) {
+            self.agent = agent
+            self.requestsMax = requestsMax
+            self.requestedBytesMax = requestedBytesMax
+        }
+    }
+
+    /// What a peer holds of one shard.
+    package struct ShardHolding: Hashable, Sendable {
+        package let shard: ShardIndex
+        /// nil: all of it.
+        package let cells: [UInt8]?
+
+        package init(shard: ShardIndex, cells: [UInt8]?) {
+            self.shard = shard
+            self.cells = cells
+        }
+    }
+
+    /// Asks for neighbouring leaves of one cell.
+    package struct LeafRequest: Hashable, Sendable {
+        package let request: UInt32
+        package let topic: Topic
+        package let address: CellAddress
+        /// In the cell; never empty, within 0..<16.
+        package let leaves: Range<Int>
+        /// No read waits for it.
+        package let bulk: Bool
+
+        package init(
+            request: UInt32, topic: Topic, address: CellAddress, leaves: Range<Int>, bulk: Bool
+        ) {
+            self.request = request
+            self.topic = topic
+            self.address = address
+            self.leaves = leaves
+            self.bulk = bulk
+        }
+    }
+
+    /// Why a request is not answered.
+    package enum Refusal: UInt32, Hashable, Sendable, CaseIterable {
+        /// A reason of a later version.
+        case unspecified = 0
+        /// No such topic, document or shard here.
+        case unknown = 1
+        /// These leaves are not here, or not any more.
+        case notHeld = 2
+        /// Over a limit; ask again later or elsewhere.
+        case busy = 3
+        /// Outside the blob.
+        case badRequest = 4
+        /// This node's copy is damaged.
+        case broken = 5
+    }
+}
