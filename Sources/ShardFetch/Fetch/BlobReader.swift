@@ -1,0 +1,192 @@
+internal import Logging
+internal import PetalsCodec
+package import PetalsCore
+internal import PetalsStore
+internal import Synchronization
+
+/// Reads one file: from memory, from the disk, from peers.
+///
+/// A read that finds all its leaves here is answered on the caller's thread, with no task and no
+/// hop. Any other asks for all that is missing at once, waits, and is then answered by the same
+/// steps: put the sealed parts side by side, decrypt, decode.
+package final class BlobReader: Sendable {
+    package let record: FileRecord
+
+    private let node: Node
+    private let session = Mutex<BlobSession?>(nil)
+    private let readAhead: Mutex<ReadAhead>
+
+    init(record: FileRecord, node: Node) {
+        self.record = record
+        self.node = node
+        readAhead = Mutex(ReadAhead(size: record.size))
+    }
+
+    /// Bytes of the file.
+    package var size: Int { record.size }
+
+    /// Stored bytes of the file that are in this node.
+    package var cachedBytes: Int {
+        guard let session = session.withLock({ $0 }) ?? node.openedSession(record) else { return 0 }
+        let geometry = session.geometry
+        let bytes = (0..<geometry.shardCount).reduce(0) { sum, index in
+            let shard = ShardIndex(index)
+            guard geometry.isData(shard) else { return sum }
+            return sum + session.stored.holdings(of: shard).count * Limits.cellBytes
+        }
+        return min(bytes, geometry.storedLength)
+    }
+
+    // MARK: Reading
+
+    /// Answers from memory and disk; false where anything must be fetched first.
+    ///
+    /// - Parameters:
+    ///   - range: non-empty, inside the file.
+    ///   - buffer: `range.count` bytes; all are written when the result is true.
+    /// - Throws: `PetalsError.corrupt` where verified bytes do not decode: a faulty publication.
+    package func readIfPresent(
+        _ range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(PetalsError) -> Bool {
+        guard let session = session.withLock({ $0 }) else { return false }
+        let pieces = session.geometry.pieces(of: record.frames.storedRange(covering: range))
+        let engine = node.engine
+        for piece in pieces where !engine.isPresent(session, piece.address, piece.leaves) {
+            return false
+        }
+        fetchAhead(of: range, session)
+        var parts: [[VerifiedLeaves]] = []
+        for piece in pieces {
+            guard let found = try engine.present(session, piece.address, piece.leaves) else {
+                return false
+            }
+            parts.append(found)
+        }
+        // SAFETY: the caller's buffer has `range.count` bytes, as the contract says.
+        try unsafe open(range, pieces: pieces, parts: parts, into: buffer)
+        return true
+    }
+
+    /// Reads a range, waiting for whatever has to come from peers.
+    ///
+    /// - Parameter range: non-empty, inside the file.
+    /// - Throws: `PetalsError.cancelled` when the task is cancelled, `.corrupt` as above.
+    package func read(_ range: Range<Int>) async throws(PetalsError) -> [UInt8] {
+        let session = try await openSession()
+        let pieces = session.geometry.pieces(of: record.frames.storedRange(covering: range))
+        let engine = node.engine
+        // A second round is needed only when something was damaged on the disk meanwhile.
+        while true {
+            var parts: [CellAddress: [VerifiedLeaves]] = [:]
+            var missing: [FetchScheduler.CellKey: LeafSet] = [:]
+            for piece in pieces {
+                if let found = try engine.present(session, piece.address, piece.leaves) {
+                    parts[piece.address] = found
+                } else {
+                    missing[session.key(piece.address)] = piece.leaves
+                }
+            }
+            if !missing.isEmpty {
+                engine.joinEverywhere(session)
+                let ticket = ReadTicket(missing: missing)
+                engine.want(missing, ticket: ticket)
+                fetchAhead(of: range, session)
+                defer { engine.abandon(ticket) }
+                try await node.stalls.watch(record, range: range, ticket: ticket) {
+                    () async throws(PetalsError) in try await ticket.wait()
+                }
+                for (key, came) in ticket.parts { parts[key.address] = came }
+            }
+            let ordered = pieces.map { parts[$0.address] ?? [] }
+            guard zip(pieces, ordered).allSatisfy({ Self.cover($0.leaves, by: $1) }) else {
+                continue
+            }
+            return try openToArray(range, pieces: pieces, parts: ordered)
+        }
+    }
+
+    /// Fetches whole cells of the file that nobody waits for, at most `cellsMax` under way.
+    ///
+    /// - Throws: `PetalsError.cancelled`.
+    package func prefetch(progress: @Sendable (Int) -> Void) async throws(PetalsError) {
+        let session = try await openSession()
+        let geometry = session.geometry
+        let shards = (0..<geometry.shardCount).map { ShardIndex($0) }.filter(geometry.isData)
+        try await node.fetchWhole(session, shards: shards, progress: progress)
+    }
+
+    // MARK: Helpers
+
+    private func openSession() async throws(PetalsError) -> BlobSession {
+        if let session = session.withLock({ $0 }) { return session }
+        let opened = try await node.open(record)
+        session.withLock { $0 = opened }
+        return opened
+    }
+
+    private func fetchAhead(of range: Range<Int>, _ session: BlobSession) {
+        let ahead = readAhead.withLock { $0.next(after: range) }
+        guard !ahead.isEmpty else { return }
+        let stored = record.frames.storedRange(covering: ahead)
+        node.engine.wantBulk(session, session.geometry.pieces(of: stored).map(\.address))
+    }
+
+    private static func cover(_ leaves: LeafSet, by parts: [VerifiedLeaves]) -> Bool {
+        parts.reduce(LeafSet.none) { $0.union(LeafSet($1.leaves)) }.isSuperset(of: leaves)
+    }
+
+    private func openToArray(
+        _ range: Range<Int>, pieces: [CellPiece], parts: [[VerifiedLeaves]]
+    ) throws(PetalsError) -> [UInt8] {
+        var failure: PetalsError?
+        // SAFETY: the buffer has exactly the capacity that was asked for, `range.count` bytes; it
+        // counts as written only when `open` has written all of it.
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: range.count) { buffer, count in
+            do throws(PetalsError) {
+                try unsafe open(
+                    range, pieces: pieces, parts: parts,
+                    into: UnsafeMutableRawBufferPointer(
+                        start: buffer.baseAddress, count: range.count))
+                count = range.count
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        return bytes
+    }
+
+    /// Puts sealed parts side by side and opens them.
+    private func open(
+        _ range: Range<Int>, pieces: [CellPiece], parts: [[VerifiedLeaves]],
+        into buffer: UnsafeMutableRawBufferPointer
+    ) throws(PetalsError) {
+        let stored = record.frames.storedRange(covering: range)
+        var sealed: [UInt8] = []
+        sealed.reserveCapacity(stored.count)
+        for (piece, found) in zip(pieces, parts) {
+            Self.append(piece.rangeInCell, from: found, to: &sealed)
+        }
+        // SAFETY: the buffer has `range.count` bytes by this function's contract.
+        try unsafe BlockPipeline.openStored(
+            sealed: &sealed, storedOffset: stored.lowerBound, record: record, plain: range,
+            into: buffer)
+    }
+
+    /// Appends a range of bytes of a cell from the parts that cover it.
+    private static func append(
+        _ range: Range<Int>, from parts: [VerifiedLeaves], to sealed: inout [UInt8]
+    ) {
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            let leaf = offset / Limits.leafBytes
+            guard let part = parts.first(where: { $0.leaves.contains(leaf) }) else {
+                preconditionFailure("the parts cover the piece: `cover` or `present` said so")
+            }
+            let start = part.leaves.lowerBound * Limits.leafBytes
+            let end = min(part.leaves.upperBound * Limits.leafBytes, range.upperBound)
+            sealed.append(contentsOf: part.bytes[offset - start..<end - start])
+            offset = end
+        }
+    }
+}

@@ -1,0 +1,29 @@
+internal import PetalsCodec
+package import PetalsCore
+package import PetalsStore
+
+/// A blob that this node fetches, reads or serves: what is on disk of it, and its name in the
+/// scheduler.
+package final class BlobSession: Sendable {
+    package let stored: StoredBlob
+    let handle: FetchScheduler.BlobHandle
+
+    package var geometry: BlobGeometry { stored.descriptor.geometry }
+    package var id: BlobID { stored.id }
+
+    init(stored: StoredBlob, handle: FetchScheduler.BlobHandle) {
+        self.stored = stored
+        self.handle = handle
+    }
+
+    func key(_ address: CellAddress) -> FetchScheduler.CellKey {
+        FetchScheduler.CellKey(blob: handle, address: address)
+    }
+
+    func key(_ shard: ShardIndex) -> FetchScheduler.ShardKey {
+        FetchScheduler.ShardKey(blob: handle, shard: shard)
+    }
+
+    /// The topic of the blob on a UTC day.
+    func topic(day: UInt32) -> Topic { KeyDerivation.topic(stored.relayKey, day: day) }
+}

@@ -1,0 +1,163 @@
+internal import Logging
+internal import PetalsCodec
+internal import PetalsCore
+internal import Synchronization
+
+/// Fetches sealed manifests and descriptors by their digest, from whoever has them.
+///
+/// One peer is asked at a time, the next one when it refuses, goes away, or keeps silent for two
+/// seconds. What comes is believed when its SHA-256 is the digest.
+final class DocumentFetcher: Sendable {
+    private struct Pending {
+        let connection: PeerConnection
+        let bytesMax: Int
+        var bytes: [UInt8] = []
+        var progressAt: Instant
+        let continuation: CheckedContinuation<[UInt8]?, Never>
+    }
+
+    private struct State {
+        var connections: [PeerConnection.ID: PeerConnection] = [:]
+        var pending: [UInt32: Pending] = [:]
+        /// Apart from the scheduler's, which count up from 1.
+        var nextRequest: UInt32 = 1 << 31
+    }
+
+    /// Seconds without a byte after which the next peer is asked.
+    static let silenceSecondsMax: Instant = 2
+    /// Pause before all peers are asked again.
+    static let roundPause = Duration.milliseconds(200)
+
+    private let state = Mutex(State())
+    private let logger: Logger
+    private let blame: @Sendable (PeerConnection, String) -> Void
+
+    init(logger: Logger, blame: @escaping @Sendable (PeerConnection, String) -> Void) {
+        self.logger = logger
+        self.blame = blame
+    }
+
+    func connectionOpened(_ connection: PeerConnection) {
+        state.withLock { $0.connections[connection.id] = connection }
+    }
+
+    func connectionClosed(_ connection: PeerConnection) {
+        let gone = state.withLock { state -> [Pending] in
+            state.connections[connection.id] = nil
+            let ids = state.pending.filter { $0.value.connection.id == connection.id }.keys
+            return ids.compactMap { state.pending.removeValue(forKey: $0) }
+        }
+        for pending in gone { pending.continuation.resume(returning: nil) }
+    }
+
+    // MARK: Asking
+
+    /// Waits until some peer gives the document; ends only with it or with the task.
+    ///
+    /// - Throws: `PetalsError.cancelled`.
+    func fetch(_ digest: Digest, bytesMax: Int) async throws(PetalsError) -> [UInt8] {
+        while true {
+            for connection in state.withLock({ Array($0.connections.values) }) {
+                if let bytes = await ask(connection, digest, bytesMax: bytesMax) { return bytes }
+                if Task.isCancelled { break }
+            }
+            do {
+                try await Task.sleep(for: Self.roundPause)
+            } catch {
+                throw PetalsError(.cancelled, "nobody was asked for \(digest.short) any more")
+            }
+        }
+    }
+
+    private func ask(
+        _ connection: PeerConnection, _ digest: Digest, bytesMax: Int
+    ) async -> [UInt8]? {
+        let request = state.withLock { state in
+            state.nextRequest = max(state.nextRequest &+ 1, 1 << 31)
+            return state.nextRequest
+        }
+        let watchdog = Task { [weak self] in
+            while (try? await Task.sleep(for: .milliseconds(250))) != nil {
+                // Cancelled: the answer is here, or nobody wants it; both end the question.
+                guard self?.giveUpIfSilent(request) == false else { return }
+            }
+            self?.finish(request, with: nil)
+        }
+        let bytes = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isOpen = state.withLock { state in
+                    guard state.connections[connection.id] != nil else { return false }
+                    state.pending[request] = Pending(
+                        connection: connection, bytesMax: bytesMax,
+                        progressAt: MonotonicClock.now, continuation: continuation)
+                    return true
+                }
+                guard isOpen else { return continuation.resume(returning: nil) }
+                connection.send(.getDocument(request: request, digest: digest))
+            }
+        } onCancel: {
+            watchdog.cancel()
+        }
+        watchdog.cancel()
+        guard let bytes else { return nil }
+        guard sha256(bytes) == digest else {
+            blame(connection, "its document is not the one named \(digest.short)")
+            return nil
+        }
+        return bytes
+    }
+
+    private func giveUpIfSilent(_ request: UInt32) -> Bool {
+        let silent = state.withLock { state in
+            guard let pending = state.pending[request] else { return true }
+            return MonotonicClock.now - pending.progressAt > Self.silenceSecondsMax
+        }
+        if silent { finish(request, with: nil) }
+        return silent
+    }
+
+    private func finish(_ request: UInt32, with bytes: [UInt8]?) {
+        let pending = state.withLock { $0.pending.removeValue(forKey: request) }
+        pending?.continuation.resume(returning: bytes)
+    }
+
+    // MARK: Answers
+
+    /// Handles a frame that answers something of ours; false when it is none of this room's.
+    func receive(_ frame: InboundFrame, from connection: PeerConnection) -> Bool {
+        switch frame {
+        case .control(.refuse(let request, _)) where request >= 1 << 31:
+            if isExpected(request, from: connection) { finish(request, with: nil) }
+        case .document(let header, let chunk):
+            receive(header, chunk, from: connection)
+        default: return false
+        }
+        return true
+    }
+
+    private func isExpected(_ request: UInt32, from connection: PeerConnection) -> Bool {
+        state.withLock { $0.pending[request]?.connection.id == connection.id }
+    }
+
+    private func receive(
+        _ header: DocumentHeader, _ chunk: [UInt8], from connection: PeerConnection
+    ) {
+        let step = state.withLock { state -> (whole: [UInt8]?, sound: Bool) in
+            guard var pending = state.pending[header.request],
+                pending.connection.id == connection.id
+            else { return (nil, true) }
+            guard header.total <= pending.bytesMax, header.offset == pending.bytes.count else {
+                return (nil, false)
+            }
+            pending.bytes.append(contentsOf: chunk)
+            pending.progressAt = MonotonicClock.now
+            state.pending[header.request] = pending
+            return (pending.bytes.count == header.total ? pending.bytes : nil, true)
+        }
+        if let whole = step.whole { finish(header.request, with: whole) }
+        if !step.sound {
+            finish(header.request, with: nil)
+            blame(connection, "it sends a document that is too large or out of order")
+        }
+    }
+}

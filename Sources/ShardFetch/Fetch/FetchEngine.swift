@@ -1,0 +1,273 @@
+internal import Logging
+internal import NIOPosix
+internal import PetalsCodec
+package import PetalsCore
+package import PetalsStore
+internal import Synchronization
+
+/// Carries out what `FetchScheduler` decides: the only place where its actions meet sockets, the
+/// disk and readers.
+///
+/// The walk of an answer: event loop (frame) -> worker pool (check against the tree, hand to the
+/// waiting reads, keep in memory, write to disk) -> scheduler (account, decide) -> event loop (next
+/// requests). The lock around the scheduler is held for decisions only, never across I/O.
+package final class FetchEngine: Sendable {
+    struct State {
+        var scheduler = FetchScheduler()
+        var sessions: [FetchScheduler.BlobHandle: BlobSession] = [:]
+        var handles: [BlobID: FetchScheduler.BlobHandle] = [:]
+        var connections: [PeerConnection.ID: PeerConnection] = [:]
+        /// Topics joined on each connection, oldest first, and the blob behind each.
+        var joined: [PeerConnection.ID: [(topic: Topic, blob: FetchScheduler.BlobHandle)]] = [:]
+        var tickets: [FetchScheduler.CellKey: [ReadTicket]] = [:]
+        var nextHandle = 1
+        var ticking = false
+    }
+
+    let state = Mutex(State())
+    let hot: HotCells
+    let pool: NIOThreadPool
+    let logger: Logger
+    /// Told about a peer that lied; closes its connections and remembers it.
+    let blame: @Sendable (PeerConnection, String) -> Void
+    private let writeFailureLogged = Atomic<Bool>(false)
+
+    package let metrics = FetchMetrics()
+
+    init(
+        pool: NIOThreadPool, logger: Logger, hotBytesMax: Int = Limits.hotBytesMax,
+        blame: @escaping @Sendable (PeerConnection, String) -> Void
+    ) {
+        self.pool = pool
+        self.logger = logger
+        self.blame = blame
+        hot = HotCells(bytesMax: hotBytesMax)
+    }
+
+    // MARK: Blobs
+
+    /// The session of a blob, made when there is none yet; its topic is then joined everywhere.
+    package func session(for stored: StoredBlob) -> BlobSession {
+        let (session, isNew) = state.withLock { state -> (BlobSession, Bool) in
+            if let handle = state.handles[stored.id], let session = state.sessions[handle] {
+                return (session, false)
+            }
+            let handle = FetchScheduler.BlobHandle(state.nextHandle)
+            state.nextHandle += 1
+            let session = BlobSession(stored: stored, handle: handle)
+            state.sessions[handle] = session
+            state.handles[stored.id] = handle
+            state.scheduler.add(handle, geometry: stored.descriptor.geometry)
+            return (session, true)
+        }
+        if isNew {
+            for shard in stored.heldShards() where stored.layer(of: shard) != nil {
+                state.withLock { $0.scheduler.layerArrived(session.key(shard)) }
+            }
+            joinEverywhere(session)
+        }
+        return session
+    }
+
+    /// Forgets a blob; reads that wait for it fail.
+    package func close(_ session: BlobSession) {
+        let tickets = state.withLock { state -> [ReadTicket] in
+            state.scheduler.remove(session.handle)
+            state.sessions[session.handle] = nil
+            state.handles[session.id] = nil
+            let gone = state.tickets.filter { $0.key.blob == session.handle }
+            for key in gone.keys { state.tickets[key] = nil }
+            return gone.values.flatMap { $0 }
+        }
+        for ticket in tickets {
+            ticket.fail(PetalsError(.notFound, "the model was removed while it was read"))
+        }
+    }
+
+    // MARK: Wanting
+
+    /// Verified leaves of a cell that are in this node already; nil unless all of them are.
+    func present(_ session: BlobSession, _ address: CellAddress, _ leaves: LeafSet)
+        throws(PetalsError) -> [VerifiedLeaves]?
+    {
+        let parts = hot.parts(session.key(address))
+        var rest = leaves
+        var found: [VerifiedLeaves] = []
+        for part in parts where !LeafSet(part.leaves).intersection(rest).isEmpty {
+            found.append(part)
+            rest = rest.subtracting(LeafSet(part.leaves))
+        }
+        guard session.stored.present(address).isSuperset(of: rest) else { return nil }
+        for run in rest.runs {
+            guard let part = try session.stored.read(address, leaves: run) else { return nil }
+            found.append(part)
+        }
+        return found
+    }
+
+    /// Whether leaves of a cell are believed to be in this node; reads nothing.
+    func isPresent(_ session: BlobSession, _ address: CellAddress, _ leaves: LeafSet) -> Bool {
+        session.stored.present(address).isSuperset(of: leaves)
+            || hot.present(session.key(address)).union(session.stored.present(address))
+                .isSuperset(of: leaves)
+    }
+
+    /// Wants leaves for a reader that will wait on the ticket.
+    func want(_ missing: [FetchScheduler.CellKey: LeafSet], ticket: ReadTicket) {
+        state.withLock { state in
+            for key in missing.keys { state.tickets[key, default: []].append(ticket) }
+        }
+        // What came between the reader's look and the line above was handed to nobody; `deliver`
+        // puts leaves into memory before it looks for tickets, so that they are found here.
+        for key in missing.keys {
+            for part in hot.parts(key) { _ = ticket.deliver(part, of: key) }
+        }
+        let rest = ticket.missing
+        perform { state in
+            for (key, leaves) in rest {
+                state.scheduler.want(key, leaves: leaves, urgency: .demand)
+            }
+        }
+        metrics.demandCells.wrappingAdd(rest.count, ordering: .relaxed)
+    }
+
+    /// Takes a ticket off the lists of whoever waits. The fetch itself goes on: a reader that was
+    /// interrupted usually comes back.
+    func abandon(_ ticket: ReadTicket) {
+        state.withLock { state in
+            for key in ticket.missing.keys {
+                state.tickets[key]?.removeAll { $0 === ticket }
+                if state.tickets[key]?.isEmpty == true { state.tickets[key] = nil }
+            }
+        }
+    }
+
+    /// Wants whole cells that nobody waits for.
+    func wantBulk(_ session: BlobSession, _ addresses: [CellAddress]) {
+        let missing = addresses.compactMap { address -> (FetchScheduler.CellKey, LeafSet)? in
+            let all = LeafSet(first: session.geometry.leafCount(address))
+            let rest = all.subtracting(session.stored.present(address))
+                .subtracting(hot.present(session.key(address)))
+            return rest.isEmpty ? nil : (session.key(address), rest)
+        }
+        guard !missing.isEmpty else { return }
+        perform { state in
+            for (key, leaves) in missing {
+                state.scheduler.want(key, leaves: leaves, urgency: .bulk)
+            }
+        }
+    }
+
+    /// Forgets read-ahead that nobody was asked for yet.
+    func unwantBulk(_ session: BlobSession, _ addresses: [CellAddress]) {
+        state.withLock { state in
+            for address in addresses { state.scheduler.unwantBulk(session.key(address)) }
+        }
+    }
+
+    // MARK: Deciding and doing
+
+    /// Tells the scheduler something and carries out what it says then.
+    func perform(_ event: (inout State) -> Void) {
+        let now = MonotonicClock.now
+        let (work, startTicking) = state.withLock { state -> ([Work], Bool) in
+            event(&state)
+            let sessions = state.sessions
+            let actions = state.scheduler.advance(now: now) { [hot] key in
+                guard let session = sessions[key.blob] else { return .none }
+                return hot.present(key).union(session.stored.present(key.address))
+            }
+            let startTicking = !state.ticking && !state.scheduler.isIdle
+            if startTicking { state.ticking = true }
+            return (actions.compactMap { Self.work(for: $0, in: state) }, startTicking)
+        }
+        for item in work { carryOut(item) }
+        if startTicking { keepTicking() }
+    }
+
+    /// An action with what it needs to be carried out outside of the lock.
+    enum Work {
+        case send(PeerConnection, ControlMessage)
+        case rebuild(BlobSession, CellAddress, columns: [Int])
+    }
+
+    private static func work(for action: FetchScheduler.Action, in state: State) -> Work? {
+        func topic(_ peer: PeerConnection.ID, _ blob: FetchScheduler.BlobHandle) -> Topic? {
+            state.joined[peer]?.first { $0.blob == blob }?.topic
+        }
+        switch action {
+        case .request(let id, let peer, let key, let leaves, let bulk):
+            guard let connection = state.connections[peer], let topic = topic(peer, key.blob)
+            else { return nil }
+            return .send(
+                connection,
+                .request(
+                    .init(
+                        request: id, topic: topic, address: key.address, leaves: leaves,
+                        bulk: bulk)))
+        case .requestLayer(let id, let peer, let key):
+            guard let connection = state.connections[peer], let topic = topic(peer, key.blob)
+            else { return nil }
+            return .send(connection, .getCellLayer(request: id, topic: topic, shard: key.shard))
+        case .cancel(let id, let peer):
+            return state.connections[peer].map { .send($0, .cancel(request: id)) }
+        case .rebuild(let key, _, let columns):
+            return state.sessions[key.blob].map {
+                .rebuild($0, key.address, columns: columns)
+            }
+        }
+    }
+
+    private func carryOut(_ work: Work) {
+        switch work {
+        case .send(let connection, let message): connection.send(message)
+        case .rebuild(let session, let address, let columns):
+            pool.submit { [self] poolState in
+                guard case .active = poolState else { return }
+                rebuild(session, address, columns: columns)
+            }
+        }
+    }
+
+    /// Looks at the clock twenty times a second for as long as anything is wanted.
+    private func keepTicking() {
+        Task { [weak self] in
+            while let self {
+                // A task that is cancelled has nothing more to look after.
+                guard (try? await Task.sleep(for: .milliseconds(50))) != nil else { return }
+                let goOn = state.withLock { state -> Bool in
+                    state.ticking = !state.scheduler.isIdle
+                    return state.ticking
+                }
+                guard goOn else { return }
+                perform { $0.scheduler.tick(now: MonotonicClock.now) }
+            }
+        }
+    }
+
+    // MARK: Having
+
+    /// Hands verified leaves to all who want them and keeps them.
+    func deliver(_ leaves: VerifiedLeaves, session: BlobSession) {
+        let key = session.key(leaves.address)
+        hot.insert(leaves, blob: session.handle)
+        let tickets = state.withLock { $0.tickets[key] ?? [] }
+        var finished: [ReadTicket] = []
+        for ticket in tickets where ticket.deliver(leaves, of: key) { finished.append(ticket) }
+        if !finished.isEmpty {
+            state.withLock { state in
+                state.tickets[key]?.removeAll { ticket in finished.contains { $0 === ticket } }
+                if state.tickets[key]?.isEmpty == true { state.tickets[key] = nil }
+            }
+        }
+        do throws(PetalsError) {
+            try session.stored.write(leaves)
+            writeFailureLogged.store(false, ordering: .relaxed)
+        } catch {
+            // The reads have their bytes; only the cache goes without. One line per bout.
+            if !writeFailureLogged.exchange(true, ordering: .relaxed) {
+                logger.warning("reading goes on without the cache: \(error.message)")
+            }
+        }
+    }
+}

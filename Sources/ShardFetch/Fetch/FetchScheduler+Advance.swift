@@ -1,0 +1,192 @@
+internal import DequeModule
+package import PetalsCore
+
+extension FetchScheduler {
+    /// What became of looking at a job.
+    private enum Outcome {
+        /// Nothing is left to ask: all is under way.
+        case settled
+        /// Somebody could serve it, and has no room at the moment.
+        case full
+        /// Nobody can serve it at the moment.
+        case stuck
+    }
+
+    /// Looks at all that is wanted and says what to do now.
+    ///
+    /// - Parameter here: which leaves of a cell lie in this node already; repair uses them.
+    package mutating func advance(
+        now: Instant, here: (CellKey) -> LeafSet
+    ) -> [Action] {
+        // A repair adds jobs for other columns: a few rounds find a place for those too.
+        for urgency in [Urgency.demand, .bulk] {
+            for _ in 0..<4 {
+                guard drain(urgency, now: now, here: here) else { break }
+            }
+        }
+        defer { pendingActions = [] }
+        return pendingActions
+    }
+
+    /// Looks at the clock: what is late is asked elsewhere, what was stuck is tried again.
+    ///
+    /// To be called some twenty times a second while anything is wanted, before `advance`.
+    package mutating func tick(now: Instant) {
+        for (request, found) in requests where !found.late && found.expectedBy <= now {
+            guard let job = jobs[found.key] else { continue }
+            let bytes = found.leaves.count * Limits.leafBytes
+            let waited = now - found.sentAt
+            let budget = Self.hedgeBytesStart + Int(Self.hedgeShare * Double(deliveredBytes))
+            let mayHedge = job.urgency == .demand && hedgedBytes + bytes <= budget
+            // Past two seconds a peer is not slow but stuck, and no budget keeps a read waiting.
+            guard mayHedge || waited >= max(2, 4 * (found.expectedBy - found.sentAt)) else {
+                continue
+            }
+            hedgedBytes += bytes
+            requests[request]?.late = true
+            peers[found.peer]?.disappointed()
+            jobs[found.key]?.excluded[found.peer] = now + 5
+            requeue(found.key)
+        }
+        for (request, found) in layerRequests {
+            if case .asked(request, _, let at) = layers[found.key],
+                now - at >= Self.layerSecondsMax
+            {
+                layerRequests[request] = nil
+                noteLayerRefusal(found.key, by: found.peer)
+            }
+        }
+        retryStuck()
+    }
+
+    /// Goes through a queue once.
+    ///
+    /// - Returns: whether jobs joined it meanwhile, which are worth a look of their own.
+    private mutating func drain(
+        _ urgency: Urgency, now: Instant, here: (CellKey) -> LeafSet
+    ) -> Bool {
+        var work = Deque<CellKey>()
+        swapQueue(urgency, with: &work)
+        var kept: [CellKey] = []
+        while let key = work.popFirst() {
+            guard let job = jobs[key], job.queued, job.urgency == urgency else { continue }
+            if urgency == .bulk, bulkBytes >= Self.bulkBytesMax || !anybodyHasRoom {
+                kept.append(key)
+                kept.append(contentsOf: work)
+                break
+            }
+            jobs[key]?.queued = false
+            switch place(key, now: now, here: here) {
+            case .settled: break
+            case .full:
+                jobs[key]?.queued = true
+                kept.append(key)
+            case .stuck:
+                stuck.insert(key)
+                for dependent in jobs[key]?.dependents ?? [] { requeue(dependent) }
+            }
+        }
+        var queue = Deque(kept)
+        swapQueue(urgency, with: &queue)
+        let joined = !queue.isEmpty
+        if urgency == .demand {
+            demandQueue.append(contentsOf: queue)
+        } else {
+            bulkQueue.append(contentsOf: queue)
+        }
+        return joined
+    }
+
+    private mutating func swapQueue(_ urgency: Urgency, with other: inout Deque<CellKey>) {
+        if urgency == .demand {
+            swap(&demandQueue, &other)
+        } else {
+            swap(&bulkQueue, &other)
+        }
+    }
+
+    private var anybodyHasRoom: Bool {
+        peers.values.contains { $0.hasRoom(for: Limits.cellBytes, bulk: true) }
+    }
+
+    /// Finds a way to the leaves of a job that nobody has been asked for yet.
+    private mutating func place(
+        _ key: CellKey, now: Instant, here: (CellKey) -> LeafSet
+    ) -> Outcome {
+        guard let job = jobs[key] else { return .settled }
+        var open = job.missing.subtracting(job.rebuilding)
+        for request in job.requests {
+            if let found = requests[request], !found.late {
+                open = open.subtracting(found.leaves)
+            }
+        }
+        guard let first = open.runs.first?.lowerBound, let last = open.runs.last?.upperBound else {
+            return .settled
+        }
+        let leaves = first..<last
+        let bulk = job.urgency == .bulk
+        let bytes = leaves.count * Limits.leafBytes
+        let shard = ShardKey(blob: key.blob, shard: key.address.shard)
+        var best: (peer: Peer, seconds: Instant)?
+        var exists = false
+        for (peer, cells) in holders[shard] ?? [:] where cells.contains(key.address.cell) {
+            guard (job.excluded[peer] ?? 0) <= now, let model = peers[peer],
+                mayBring(peer, layerOf: shard)
+            else { continue }
+            exists = true
+            guard model.hasRoom(for: bytes, bulk: bulk) else { continue }
+            let seconds = model.expectedSeconds(for: bytes)
+            if best == nil || (seconds, peer) < (best?.seconds ?? 0, best?.peer ?? peer) {
+                best = (peer, seconds)
+            }
+        }
+        if let best {
+            ask(best.peer, for: key, leaves: leaves, bulk: bulk, now: now)
+            return .settled
+        }
+        if exists { return .full }
+        return repair(key, now: now, here: here) ? .settled : .stuck
+    }
+
+    /// Whether asking a peer for leaves can lead anywhere: the shard's layer is known, or this peer
+    /// has not refused it.
+    private func mayBring(_ peer: Peer, layerOf key: ShardKey) -> Bool {
+        if case .refused(let by) = layers[key] { return !by.contains(peer) }
+        return true
+    }
+
+    private mutating func ask(
+        _ peer: Peer, for key: CellKey, leaves: Range<Int>, bulk: Bool, now: Instant
+    ) {
+        askLayer(ShardKey(blob: key.blob, shard: key.address.shard), of: peer, now: now)
+        let bytes = leaves.count * Limits.leafBytes
+        let patience = peers[peer]?.patienceSeconds(for: bytes) ?? 1
+        let id = takeRequestID()
+        requests[id] = Request(
+            peer: peer, key: key, leaves: LeafSet(leaves), sentAt: now, expectedBy: now + patience,
+            bulk: bulk)
+        peers[peer]?.asked(bytes, now: now)
+        if bulk { bulkBytes += bytes }
+        jobs[key]?.requests.append(id)
+        pendingActions.append(.request(id, peer, key, leaves: leaves, bulk: bulk))
+    }
+
+    /// Asks for a shard's cell layer unless it is known or this peer was asked already; on the same
+    /// connection it then comes before the leaves that need it.
+    mutating func askLayer(_ key: ShardKey, of peer: Peer, now: Instant) {
+        switch layers[key] {
+        case .known: return
+        case .asked(_, peer, _): return
+        case .asked, .refused, nil: break
+        }
+        let id = takeRequestID()
+        layerRequests[id] = (peer, key)
+        layers[key] = .asked(request: id, peer, now)
+        pendingActions.append(.requestLayer(id, peer, key))
+    }
+
+    private mutating func takeRequestID() -> UInt32 {
+        defer { nextRequest &+= 1 }
+        return nextRequest
+    }
+}

@@ -1,0 +1,98 @@
+internal import DequeModule
+package import PetalsCore
+
+extension FetchScheduler {
+    /// A peer may be asked from now on.
+    package mutating func peerOpened(_ peer: Peer) {
+        peers[peer] = PeerModel()
+    }
+
+    /// A peer is gone, or is not to be believed any more: all that it was asked is asked elsewhere.
+    package mutating func peerClosed(_ peer: Peer) {
+        peers[peer] = nil
+        for key in holders.keys { holders[key]?[peer] = nil }
+        for (request, found) in requests where found.peer == peer {
+            drop(request: request, cancel: false)
+            requeue(found.key)
+        }
+        for (request, found) in layerRequests where found.peer == peer {
+            layerRequests[request] = nil
+            noteLayerRefusal(found.key, by: peer)
+        }
+        retryStuck()
+    }
+
+    /// A peer says what it holds of a shard; replaces what it said before.
+    ///
+    /// The bitmap has the shard's number of cells: the shell has checked that.
+    package mutating func holdings(_ peer: Peer, _ key: ShardKey, _ cells: CellBitmap) {
+        guard peers[peer] != nil else { return }
+        holders[key, default: [:]][peer] = cells.isEmpty ? nil : cells
+        if case .refused(var by) = layers[key] {
+            by.remove(peer)
+            layers[key] = .refused(by: by)
+        }
+        retryStuck()
+    }
+
+    /// A peer's topic was left: nothing is known of what it holds of the blob.
+    mutating func forgetHoldings(of peer: Peer, blob: BlobHandle) {
+        for key in holders.keys where key.blob == blob { holders[key]?[peer] = nil }
+    }
+
+    /// How many peers hold anything of a shard.
+    package func holderCount(_ key: ShardKey) -> Int { holders[key]?.count ?? 0 }
+
+    /// Takes a request off the books.
+    mutating func drop(request: UInt32, cancel: Bool) {
+        guard let found = requests.removeValue(forKey: request) else { return }
+        let bytes = found.leaves.count * Limits.leafBytes
+        peers[found.peer]?.finished(undelivered: bytes)
+        if found.bulk { bulkBytes -= bytes }
+        jobs[found.key]?.requests.removeAll { $0 == request }
+        if cancel, !found.leaves.isEmpty, peers[found.peer] != nil {
+            pendingActions.append(.cancel(request, found.peer))
+        }
+    }
+
+    mutating func noteLayerRefusal(_ key: ShardKey, by peer: Peer) {
+        switch layers[key] {
+        case .known: return
+        case .refused(var by):
+            by.insert(peer)
+            layers[key] = .refused(by: by)
+        case .asked, nil:
+            layers[key] = .refused(by: [peer])
+        }
+        retryStuck()
+    }
+
+    // MARK: Queues
+
+    mutating func enqueue(_ key: CellKey) {
+        guard var job = jobs[key], !job.queued else { return }
+        job.queued = true
+        jobs[key] = job
+        stuck.remove(key)
+        if job.urgency == .demand { demandQueue.append(key) } else { bulkQueue.append(key) }
+    }
+
+    /// Looks at a job again soon, before those that came later.
+    mutating func requeue(_ key: CellKey) {
+        guard var job = jobs[key], !job.queued else { return }
+        job.queued = true
+        jobs[key] = job
+        stuck.remove(key)
+        if job.urgency == .demand { demandQueue.prepend(key) } else { bulkQueue.prepend(key) }
+    }
+
+    mutating func retryStuck() {
+        for key in stuck { enqueue(key) }
+        stuck.removeAll()
+    }
+
+    mutating func forget(_ key: CellKey) {
+        jobs[key] = nil
+        stuck.remove(key)
+    }
+}

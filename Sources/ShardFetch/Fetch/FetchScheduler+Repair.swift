@@ -1,0 +1,116 @@
+package import PetalsCore
+
+extension FetchScheduler {
+    /// Sets about getting a cell from the rest of its row.
+    ///
+    /// Always the whole cell: single leaves could not be checked, since their siblings' hashes came
+    /// from the holders that are gone.
+    ///
+    /// - Returns: false when fewer than k other cells of the row can be had.
+    mutating func repair(
+        _ key: CellKey, now: Instant, here: (CellKey) -> LeafSet
+    ) -> Bool {
+        guard let geometry = geometries[key.blob], let job = jobs[key] else { return false }
+        let leaves = LeafSet(first: geometry.leafCount(key.address))
+        // A job that only serves another's repair is not repaired itself: the other one chooses
+        // another column.
+        if job.wanted.isEmpty {
+            let dependents = job.dependents
+            forget(key)
+            for dependent in dependents { requeue(dependent) }
+            return true
+        }
+        let row = geometry.row(of: key.address)
+        let own = geometry.column(of: key.address.shard)
+        var present: [Int] = []
+        var coming: [Int] = []
+        var askable: [(column: Int, seconds: Instant)] = []
+        for column in 0..<geometry.groupShards where column != own {
+            let other = CellKey(
+                blob: key.blob, address: geometry.address(row: row, column: column))
+            if here(other).isSuperset(of: leaves) {
+                present.append(column)
+            } else if isComing(other, leaves) {
+                coming.append(column)
+            } else if let seconds = bestSeconds(other, now: now) {
+                askable.append((column, seconds))
+            }
+        }
+        let k = geometry.dataShards
+        if present.count >= k {
+            return rebuild(key, leaves, columns: Array(present.prefix(k)), now: now)
+        }
+        let lacking = k - present.count
+        guard coming.count + askable.count >= lacking else { return false }
+        askable.sort { ($0.seconds, $0.column) < ($1.seconds, $1.column) }
+        let chosen = askable.prefix(max(0, lacking - coming.count)).map(\.column)
+        for column in coming.prefix(lacking) + chosen {
+            let other = CellKey(
+                blob: key.blob, address: geometry.address(row: row, column: column))
+            var helper = jobs[other] ?? Job()
+            helper.missing = helper.missing.union(leaves.subtracting(here(other)))
+            helper.dependents.insert(key)
+            if job.urgency > helper.urgency {
+                helper.urgency = job.urgency
+                helper.queued = false
+            }
+            jobs[other] = helper
+            enqueue(other)
+        }
+        return true
+    }
+
+    /// Whether leaves of a cell are under way already.
+    private func isComing(_ key: CellKey, _ leaves: LeafSet) -> Bool {
+        guard let job = jobs[key], job.missing.isSuperset(of: leaves) else { return false }
+        return job.requests.contains { requests[$0]?.late == false }
+    }
+
+    /// The expected time of the best peer for a cell; nil when nobody can be asked.
+    private func bestSeconds(_ key: CellKey, now: Instant) -> Instant? {
+        let excluded = jobs[key]?.excluded ?? [:]
+        let shard = ShardKey(blob: key.blob, shard: key.address.shard)
+        return (holders[shard] ?? [:]).compactMap { peer, cells in
+            guard cells.contains(key.address.cell), (excluded[peer] ?? 0) <= now else { return nil }
+            if case .refused(let by) = layers[shard], by.contains(peer) { return nil }
+            return peers[peer]?.expectedSeconds(for: Limits.cellBytes)
+        }.min()
+    }
+
+    /// Has the shell rebuild leaves, once the layer that will check them is known.
+    private mutating func rebuild(
+        _ key: CellKey, _ leaves: LeafSet, columns: [Int], now: Instant
+    ) -> Bool {
+        let shard = ShardKey(blob: key.blob, shard: key.address.shard)
+        if case .known = layers[shard] {
+            jobs[key]?.rebuilding = (jobs[key]?.rebuilding ?? .none).union(leaves)
+            pendingActions.append(.rebuild(key, leaves, columns: columns))
+            return true
+        }
+        wantLayer(shard, now: now)
+        return false
+    }
+
+    /// Asks for a shard's cell layer, unless it is known or under way.
+    ///
+    /// Whoever holds any shard of a group keeps the layers of all of its shards.
+    mutating func wantLayer(_ shard: ShardKey, now: Instant) {
+        var refusers: Set<Peer> = []
+        switch layers[shard] {
+        case .known, .asked: return
+        case .refused(let by): refusers = by
+        case nil: break
+        }
+        guard let geometry = geometries[shard.blob] else { return }
+        let group = geometry.group(of: shard.shard)
+        for column in 0..<geometry.groupShards {
+            let sibling = ShardKey(
+                blob: shard.blob, shard: ShardIndex(group * geometry.groupShards + column))
+            if let peer = (holders[sibling] ?? [:]).keys.filter({ !refusers.contains($0) }).min() {
+                return askLayer(shard, of: peer, now: now)
+            }
+        }
+        // Everybody refused once; forget that, so that the next look asks again.
+        layers[shard] = nil
+    }
+}

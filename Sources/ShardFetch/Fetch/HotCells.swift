@@ -1,0 +1,58 @@
+package import PetalsCodec
+package import PetalsCore
+internal import DequeModule
+internal import Synchronization
+
+/// Verified leaves that came a moment ago, kept in memory for the reads that wait for them.
+///
+/// What read-ahead brings is usually read within a second. Answering from here saves reading it back
+/// from the disk and hashing it again. First in, first out, within a fixed number of bytes.
+final class HotCells: Sendable {
+    private struct State {
+        var cells: [FetchScheduler.CellKey: [VerifiedLeaves]] = [:]
+        var order: Deque<FetchScheduler.CellKey> = []
+        var bytes = 0
+    }
+
+    private let state = Mutex(State())
+    private let bytesMax: Int
+
+    init(bytesMax: Int) {
+        self.bytesMax = bytesMax
+    }
+
+    /// Keeps leaves; the oldest cells go when there is no room.
+    func insert(_ leaves: VerifiedLeaves, blob: FetchScheduler.BlobHandle) {
+        let key = FetchScheduler.CellKey(blob: blob, address: leaves.address)
+        state.withLock { state in
+            if state.cells[key] == nil { state.order.append(key) }
+            state.cells[key, default: []].append(leaves)
+            state.bytes += leaves.bytes.count
+            while state.bytes > bytesMax, let oldest = state.order.popFirst() {
+                for gone in state.cells.removeValue(forKey: oldest) ?? [] {
+                    state.bytes -= gone.bytes.count
+                }
+            }
+        }
+    }
+
+    /// Which leaves of a cell are here.
+    func present(_ key: FetchScheduler.CellKey) -> LeafSet {
+        state.withLock { state in
+            (state.cells[key] ?? []).reduce(.none) { $0.union(LeafSet($1.leaves)) }
+        }
+    }
+
+    /// The parts that hold leaves of a cell; together they may not be all of it.
+    func parts(_ key: FetchScheduler.CellKey) -> [VerifiedLeaves] {
+        state.withLock { $0.cells[key] ?? [] }
+    }
+
+    /// Forgets everything.
+    func removeAll() {
+        state.withLock { $0 = State() }
+    }
+
+    /// Bytes kept at the moment.
+    var bytes: Int { state.withLock { $0.bytes } }
+}

@@ -1,0 +1,88 @@
+package import PetalsCore
+
+/// What experience says of one peer: how soon it begins to answer and how fast it delivers.
+package struct PeerModel: Sendable {
+    /// Bytes asked and not yet come.
+    package private(set) var outstandingBytes = 0
+    package private(set) var outstandingRequests = 0
+    /// The smallest time from a request to its first leaves, in seconds.
+    private(set) var latencyMin: Instant = 0.02
+    /// Smoothed time from request to answer and its deviation, as TCP does it (RFC 6298).
+    private(set) var latencyMean: Instant = 0.05
+    private(set) var latencyDeviation: Instant = 0.025
+    /// Bytes a second, smoothed over stretches in which something was outstanding.
+    private(set) var rate: Double = 20e6
+
+    private var measured = false
+    private var stretchStart: Instant?
+    private var stretchBytes = 0
+
+    package init() {}
+
+    /// Bytes that may be under way from this peer: what it delivers in its latency plus 20 ms of
+    /// slack, with a quarter on top so that a faster peer is found out.
+    package var windowBytes: Int {
+        let window = 1.25 * rate * (latencyMin + 0.02)
+        return Int(min(max(window, Double(2 * Limits.cellBytes)), 8 * 1024 * 1024))
+    }
+
+    /// Whether the peer may be asked for so many more bytes. A read that waits may use twice the
+    /// window of what nobody waits for.
+    package func hasRoom(for bytes: Int, bulk: Bool) -> Bool {
+        guard outstandingRequests < Limits.requestsPerPeerMax / 2 else { return false }
+        // An idle peer always takes one request, however small its window is.
+        return outstandingBytes == 0
+            || outstandingBytes + bytes <= (bulk ? windowBytes : 2 * windowBytes)
+    }
+
+    /// Seconds until so many more bytes are expected to be here.
+    package func expectedSeconds(for bytes: Int) -> Instant {
+        latencyMean + Double(outstandingBytes + bytes) / rate
+    }
+
+    /// Seconds after which an answer is later than this peer usually is.
+    func patienceSeconds(for bytes: Int) -> Instant {
+        max(0.03, expectedSeconds(for: bytes) + 4 * latencyDeviation)
+    }
+
+    mutating func asked(_ bytes: Int, now: Instant) {
+        if outstandingBytes == 0 {
+            stretchStart = now
+            stretchBytes = 0
+        }
+        outstandingBytes += bytes
+        outstandingRequests += 1
+    }
+
+    mutating func delivered(_ bytes: Int, sentAt: Instant, now: Instant) {
+        outstandingBytes = max(0, outstandingBytes - bytes)
+        let sample = max(now - sentAt, 1e-6)
+        latencyMin = measured ? min(latencyMin * 1.001, sample) : sample
+        // The queue in front of a request is in `outstandingBytes / rate`; what is left is latency.
+        let own = max(sample - Double(outstandingBytes) / rate, latencyMin)
+        latencyDeviation += (abs(own - latencyMean) - latencyDeviation) / 4
+        latencyMean += (own - latencyMean) / 8
+        measured = true
+        stretchBytes += bytes
+        guard let start = stretchStart, now - start >= 0.02, stretchBytes >= Limits.cellBytes else {
+            return
+        }
+        let sampleRate = Double(stretchBytes) / (now - start)
+        rate += (sampleRate - rate) * (sampleRate > rate ? 0.5 : 0.2)
+        rate = max(rate, 64 * 1024)
+        stretchStart = now
+        stretchBytes = 0
+    }
+
+    /// A request is over, with so many bytes that never came.
+    mutating func finished(undelivered bytes: Int) {
+        outstandingBytes = max(0, outstandingBytes - bytes)
+        outstandingRequests = max(0, outstandingRequests - 1)
+    }
+
+    /// The peer kept a request waiting: think less of it.
+    mutating func disappointed() {
+        rate = max(rate / 2, 64 * 1024)
+        latencyMean = min(latencyMean * 1.5, 5)
+    }
+}

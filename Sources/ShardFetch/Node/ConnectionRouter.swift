@@ -1,0 +1,106 @@
+internal import Logging
+internal import PetalsCore
+internal import Synchronization
+
+/// Takes what comes on connections to whoever it is for, and keeps the list of connections.
+final class ConnectionRouter: PeerConnectionDelegate {
+    private struct State {
+        var connections: [PeerConnection.ID: PeerConnection] = [:]
+        var engine: FetchEngine?
+        var documents: DocumentFetcher?
+        var server: ShardServer?
+    }
+
+    private let state = Mutex(State())
+    private let transport: Transport
+    private let logger: Logger
+
+    init(transport: Transport, logger: Logger) {
+        self.transport = transport
+        self.logger = logger
+    }
+
+    /// Names the receivers; before the first connection.
+    func connect(engine: FetchEngine, documents: DocumentFetcher, server: ShardServer) {
+        state.withLock { state in
+            state.engine = engine
+            state.documents = documents
+            state.server = server
+        }
+    }
+
+    func connections() -> [PeerConnection] {
+        state.withLock { $0.connections.values.sorted { $0.id < $1.id } }
+    }
+
+    func closeAll() {
+        for connection in connections() { connection.close() }
+    }
+
+    func connectionOpened(_ connection: PeerConnection) -> Bool {
+        let network = connection.network
+        let refusal = transport.withBook {
+            $0.open(
+                connection.id, peer: connection.peerID, network: network, now: MonotonicClock.now)
+        }
+        if let refusal {
+            logger.debug("no connection with \(connection.address): \(refusal)")
+            return false
+        }
+        let (server, documents, engine) = state.withLock { state in
+            state.connections[connection.id] = connection
+            return (state.server, state.documents, state.engine)
+        }
+        logger.info("connected with \(connection.peerID.short) at \(connection.address)")
+        server?.connectionOpened(connection)
+        documents?.connectionOpened(connection)
+        engine?.connectionOpened(connection)
+        return true
+    }
+
+    func connection(_ connection: PeerConnection, received frame: InboundFrame) {
+        let (server, documents, engine) = state.withLock {
+            ($0.server, $0.documents, $0.engine)
+        }
+        if case .control(let message) = frame,
+            server?.receive(message, from: connection) == true
+        {
+            return
+        }
+        if documents?.receive(frame, from: connection) == true { return }
+        _ = engine?.receive(frame, from: connection)
+    }
+
+    func connectionClosed(_ connection: PeerConnection, reason: String) {
+        let (server, documents, engine) = state.withLock { state in
+            state.connections[connection.id] = nil
+            return (state.server, state.documents, state.engine)
+        }
+        transport.withBook { $0.close(connection.id) }
+        logger.info(
+            "no longer connected with \(connection.peerID.short) at \(connection.address): \(reason)")
+        server?.connectionClosed(connection)
+        documents?.connectionClosed(connection)
+        engine?.connectionClosed(connection)
+    }
+
+    /// Leaves a peer out that sent what it should not have: all its connections end.
+    func blame(_ culprit: PeerConnection, _ offence: String) {
+        let host = culprit.host
+        let (isFirst, seconds) = transport.withBook { book in
+            // Several damaged leaves of one connection are one offence.
+            guard !book.isBanned(culprit.peerID, now: MonotonicClock.now) else { return (false, 0) }
+            return (true, book.blame(culprit.peerID, host: host, now: MonotonicClock.now))
+        }
+        if isFirst {
+            logger.warning(
+                """
+                peer \(culprit.peerID.short) at \(culprit.address) is left out for \
+                \(Int(seconds / 60)) minutes: \(offence)
+                """)
+        }
+        for connection in connections() where connection.peerID == culprit.peerID {
+            connection.close()
+        }
+    }
+}

@@ -1,0 +1,99 @@
+internal import PetalsCodec
+package import PetalsCore
+package import PetalsStore
+internal import Synchronization
+
+extension Node {
+    /// Cells wanted at a time by work that nobody waits for: 64 MiB, twice what may be under way.
+    static let wholeCellsAtOnce = 256
+
+    /// Fetches whole shards of a blob, and the trees of all shards of their groups, so that this node
+    /// can vouch for what others rebuild.
+    ///
+    /// - Parameter progress: called with the number of bytes that came since the last call.
+    /// - Throws: `PetalsError.cancelled`.
+    package func fetchWhole(
+        _ session: BlobSession, shards: [ShardIndex], progress: @Sendable (Int) -> Void
+    ) async throws(PetalsError) {
+        let geometry = session.geometry
+        engine.joinEverywhere(session)
+        for shard in shards where geometry.contains(shard) {
+            let cells = (0..<geometry.cellCount(of: shard)).map {
+                CellAddress(shard: shard, cell: CellIndex($0))
+            }
+            for start in stride(from: 0, to: cells.count, by: Self.wholeCellsAtOnce) {
+                var missing = Set(
+                    cells[start..<min(start + Self.wholeCellsAtOnce, cells.count)]
+                        .filter { !isWhole($0, session) })
+                engine.wantBulk(session, missing.sorted())
+                while !missing.isEmpty {
+                    do {
+                        try await Task.sleep(for: .milliseconds(20))
+                    } catch {
+                        throw PetalsError(.cancelled, "fetching was interrupted")
+                    }
+                    let came = missing.filter { isWhole($0, session) }
+                    missing.subtract(came)
+                    if !came.isEmpty {
+                        progress(came.reduce(0) { $0 + geometry.cellLength($1) })
+                    }
+                }
+            }
+        }
+        await fetchLayers(session, groups: Set(shards.map(geometry.group(of:))))
+    }
+
+    /// Whether a cell is on the disk.
+    private func isWhole(_ address: CellAddress, _ session: BlobSession) -> Bool {
+        session.stored.holdings(of: address.shard).contains(address.cell)
+    }
+
+    /// Fetches the trees of all shards of some groups; waits as long as somebody may have them.
+    private func fetchLayers(_ session: BlobSession, groups: Set<Int>) async {
+        let geometry = session.geometry
+        let shards = groups.flatMap { group in
+            (0..<geometry.groupShards).map { ShardIndex(group * geometry.groupShards + $0) }
+        }
+        // Ten seconds: whoever had the cells has the trees, and what is missing is asked again when
+        // it is needed.
+        for _ in 0..<100 {
+            let missing = shards.filter { session.stored.layer(of: $0) == nil }
+            if missing.isEmpty { return }
+            engine.wantLayers(session, missing)
+            // Cancelled: the trees are not needed for what was asked.
+            guard (try? await Task.sleep(for: .milliseconds(100))) != nil else { return }
+        }
+    }
+}
+
+extension FetchEngine {
+    /// The session of a blob that is open.
+    func openedSession(_ id: BlobID) -> BlobSession? {
+        state.withLock { state in state.handles[id].flatMap { state.sessions[$0] } }
+    }
+
+    /// Asks for cell layers that are not here, of whoever holds anything of their group.
+    func wantLayers(_ session: BlobSession, _ shards: [ShardIndex]) {
+        perform { state in
+            for shard in shards {
+                state.scheduler.wantLayer(session.key(shard), now: MonotonicClock.now)
+            }
+        }
+    }
+
+    var wantedCells: Int { state.withLock { $0.scheduler.jobCount } }
+
+    /// What a waiting read lacks and who could have it, for one line of the log.
+    func describe(_ ticket: ReadTicket) -> String {
+        let missing = ticket.missing
+        return state.withLock { state in
+            guard let (key, leaves) = missing.first else { return "nothing is missing any more" }
+            let holders = state.scheduler.holderCount(
+                FetchScheduler.ShardKey(blob: key.blob, shard: key.address.shard))
+            let peers = state.connections.values.map(\.address).sorted().prefix(8)
+            let asked = peers.isEmpty ? "no peer is connected" : "asked \(peers.joined(separator: ", "))"
+            return "\(missing.count) cells are missing, the first is \(key.address) \(leaves); "
+                + "\(holders) peers hold that shard; \(asked)"
+        }
+    }
+}

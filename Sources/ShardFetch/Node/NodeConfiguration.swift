@@ -1,0 +1,39 @@
+package import PetalsCore
+
+/// How a node meets others.
+package struct NodeConfiguration: Sendable {
+    /// Where to listen; port 0 picks a free one. nil: do not listen.
+    package var listen: SocketEndpoint?
+    /// Addresses to dial, and to dial again for as long as the node runs.
+    package var peers: [SocketEndpoint] = []
+    /// Threads for sockets and threads for hashing and disk work.
+    package var threads = 2
+    /// Verified cells kept in memory.
+    package var hotBytesMax = Limits.hotBytesMax
+
+    package init() {}
+}
+
+/// What a node is doing, for `petalsfs status`.
+package struct NodeStatus: Sendable, Codable {
+    /// A connected peer.
+    package struct Peer: Sendable, Codable {
+        package let id: String
+        package let address: String
+        package let agent: String
+        package let dialled: Bool
+    }
+
+    package var peerID: String
+    package var listen: String?
+    package var peers: [Peer]
+    /// Bytes that came from peers and were verified, since the start.
+    package var fetchedBytes: Int
+    /// Bytes sent to peers, since the start.
+    package var servedBytes: Int
+    /// Leaves that were not what they claimed to be.
+    package var damagedLeaves: Int
+    package var rebuiltCells: Int
+    /// Cells that are wanted and not here.
+    package var wantedCells: Int
+}

@@ -1,0 +1,209 @@
+internal import Logging
+internal import NIOCore
+internal import NIOSSL
+internal import NIOTLS
+internal import PetalsCore
+internal import Synchronization
+
+/// The last handler of a peer's channel: greets, cuts frames, answers pings, and ends what breaks
+/// the protocol. It lives on its event loop and decides nothing about content.
+final class PeerHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    /// Filled by the certificate check, which runs inside TLS, before the handshake event.
+    final class PeerIdentityBox: Sendable {
+        private let value = Mutex<PeerID?>(nil)
+
+        var peerID: PeerID? {
+            get { value.withLock { $0 } }
+            set { value.withLock { $0 = newValue } }
+        }
+    }
+
+    private enum Phase {
+        case handshaking
+        case greeting
+        case open(PeerConnection)
+        case closed
+    }
+
+    /// Seconds without a byte after which the peer is asked whether it lives, and given up.
+    static let idleSecondsMax: Instant = 15
+    static let silenceSecondsMax: Instant = 30
+
+    private let delegate: any PeerConnectionDelegate
+    private let hello: ControlMessage.Hello
+    private let identityBox: PeerIdentityBox
+    private let dialled: Bool
+    private let logger: Logger
+    /// Called once, when the handshake is over, however it went.
+    private var handshakeEnded: (() -> Void)?
+    private var phase = Phase.handshaking
+    private var assembler = FrameAssembler()
+    private var control: TokenBucket
+    private var requests: TokenBucket
+    private var lastByteAt: Instant
+    private var timers: [Scheduled<Void>] = []
+    private var closeReason = "the peer closed the connection"
+
+    init(
+        delegate: any PeerConnectionDelegate, hello: ControlMessage.Hello,
+        identityBox: PeerIdentityBox, dialled: Bool, logger: Logger,
+        handshakeEnded: @escaping () -> Void
+    ) {
+        self.handshakeEnded = handshakeEnded
+        self.delegate = delegate
+        self.hello = hello
+        self.identityBox = identityBox
+        self.dialled = dialled
+        self.logger = logger
+        let now = MonotonicClock.now
+        control = TokenBucket(
+            rate: Limits.controlPerSecondMax, burst: 2 * Limits.controlPerSecondMax, now: now)
+        requests = TokenBucket(
+            rate: Limits.requestsPerSecondMax, burst: Limits.requestsPerSecondMax, now: now)
+        lastByteAt = now
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        let loopBound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        timers.append(
+            context.eventLoop.assumeIsolated().scheduleTask(
+                in: .seconds(Limits.handshakeSecondsMax)
+            ) {
+                let (handler, context) = loopBound.value
+                if case .open = handler.phase { return }
+                handler.end(context, "the peer did not finish its handshake in time")
+            })
+        context.fireChannelActive()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .handshakeCompleted(let negotiated)? = event as? TLSUserEvent {
+            guard negotiated == NodeIdentity.applicationProtocol else {
+                return end(context, "the peer does not speak \(NodeIdentity.applicationProtocol)")
+            }
+            // Only now: what is written before the handshake is over grows without bound.
+            phase = .greeting
+            context.writeAndFlush(
+                NIOAny(FrameEncoder.control(.hello(hello))), promise: nil)
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var buffer = unwrapInboundIn(data)
+        lastByteAt = MonotonicClock.now
+        do throws(PetalsError) {
+            while let frame = try assembler.next(from: &buffer) {
+                try receive(frame, context: context)
+            }
+        } catch {
+            end(context, error.message)
+        }
+    }
+
+    private func receive(
+        _ frame: InboundFrame, context: ChannelHandlerContext
+    ) throws(PetalsError) {
+        switch phase {
+        case .closed: return
+        case .handshaking, .greeting:
+            guard case .control(.hello(let theirs)) = frame, let peerID = identityBox.peerID else {
+                throw PetalsError(.protocolViolation, "the peer's first message is not Hello")
+            }
+            open(context, peerID: peerID, hello: theirs)
+        case .open(let connection):
+            try admit(frame)
+            switch frame {
+            case .control(.ping(let token)): connection.send(.pong(token))
+            case .control(.pong), .control(.unknown): break
+            case .control(.hello):
+                throw PetalsError(.protocolViolation, "the peer said Hello twice")
+            default: delegate.connection(connection, received: frame)
+            }
+        }
+    }
+
+    /// Throws when the peer sends control messages faster than any of ours would.
+    private func admit(_ frame: InboundFrame) throws(PetalsError) {
+        guard case .control(let message) = frame else { return }
+        let allowed: Bool
+        switch message {
+        case .request, .cancel, .getCellLayer: allowed = requests.take(now: lastByteAt)
+        // Answers to what we asked, and bounded by that.
+        case .refuse: allowed = true
+        default: allowed = control.take(now: lastByteAt)
+        }
+        guard allowed else {
+            throw PetalsError(.protocolViolation, "the peer floods this node with messages")
+        }
+    }
+
+    private func open(
+        _ context: ChannelHandlerContext, peerID: PeerID, hello: ControlMessage.Hello
+    ) {
+        let address = context.remoteAddress.map(SocketEndpoint.text) ?? "an unknown address"
+        let connection = PeerConnection(
+            channel: context.channel, peerID: peerID, address: address, dialled: dialled,
+            hello: hello)
+        endHandshake()
+        guard delegate.connectionOpened(connection) else {
+            return end(context, "this node does not want more connections from there")
+        }
+        phase = .open(connection)
+        watchSilence(context)
+    }
+
+    /// Asks a silent peer whether it lives, and gives it up after that.
+    private func watchSilence(_ context: ChannelHandlerContext) {
+        let loopBound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let task = context.eventLoop.assumeIsolated().scheduleTask(
+            in: .seconds(Int64(Self.idleSecondsMax))
+        ) {
+            let (handler, context) = loopBound.value
+            guard case .open(let connection) = handler.phase else { return }
+            let silence = MonotonicClock.now - handler.lastByteAt
+            if silence >= Self.silenceSecondsMax {
+                return handler.end(context, "the peer has been silent for \(Int(silence)) seconds")
+            }
+            if silence >= Self.idleSecondsMax { connection.send(.ping(0)) }
+            handler.watchSilence(context)
+        }
+        timers = [task]
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A peer that closes without TLS's goodbye is no news: processes die.
+        if let ssl = error as? NIOSSLError, case .uncleanShutdown = ssl {
+            return context.close(promise: nil)
+        }
+        end(context, "the connection failed: \(error)")
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        let before = phase
+        phase = .closed
+        for timer in timers { timer.cancel() }
+        timers = []
+        endHandshake()
+        switch before {
+        case .open(let connection):
+            delegate.connectionClosed(connection, reason: closeReason)
+        case .handshaking, .greeting:
+            logger.debug("a connection ended before Hello: \(closeReason)")
+        case .closed: break
+        }
+        context.fireChannelInactive()
+    }
+
+    private func endHandshake() {
+        handshakeEnded?()
+        handshakeEnded = nil
+    }
+
+    private func end(_ context: ChannelHandlerContext, _ reason: String) {
+        closeReason = reason
+        context.close(promise: nil)
+    }
+}

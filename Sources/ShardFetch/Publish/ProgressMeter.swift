@@ -1,0 +1,19 @@
+internal import Synchronization
+
+/// Adds up work that several threads do and reports it.
+final class ProgressMeter: Sendable {
+    private let total: Int
+    private let done = Atomic<Int>(0)
+    private let report: Publisher.Progress
+
+    init(total: Int, report: @escaping Publisher.Progress) {
+        self.total = total
+        self.report = report
+    }
+
+    func add(_ bytes: Int) {
+        report(min(done.wrappingAdd(bytes, ordering: .relaxed).newValue, total), total)
+    }
+
+    func finish() { report(total, total) }
+}

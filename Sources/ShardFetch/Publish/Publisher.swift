@@ -1,0 +1,133 @@
+internal import Foundation
+internal import Logging
+internal import PetalsCodec
+package import PetalsCore
+package import PetalsStore
+
+/// Turns a file or a folder of this machine into a published model.
+///
+/// Each file of 64 KiB or more goes through three passes, row by row, in memory that does not grow
+/// with its size:
+///
+/// 1. *survey*: choose the codec, hash the plaintext and the stored stream. A public file's key is
+///    derived from that hash, so nothing can be sealed before it is known.
+/// 2. *seal*: encrypt, add parity, hash all leaves: the tree's roots, and with them the blob's id.
+/// 3. *store*: the same again, now writing the parity shards and the trees. The data shards stay
+///    where they are: they are made from the user's file whenever a peer asks.
+///
+/// A file that was published before, under any name, stops after the survey (or before it, when the
+/// very file did not change): its blob is here already. The registry learns of the whole
+/// publication in one transaction at the end, so whatever ends the process before that leaves files
+/// that nobody refers to, and the next start removes them.
+///
+/// Blocking throughout: callers run it on a thread of their own.
+package struct Publisher: Sendable {
+    /// What the person asked for.
+    package struct Options: Sendable {
+        package var name: String?
+        package var isPrivate = false
+        package var metadata = ModelMetadata()
+        /// k and n, instead of what the size suggests.
+        package var shards: (data: Int, group: Int)?
+
+        package init() {}
+    }
+
+    /// What became of it.
+    package struct Publication: Sendable {
+        package let name: String
+        package let manifest: ModelManifest
+        package let manifestID: ManifestID
+        package let link: ModelLink
+        package let relayCap: ModelLink
+        /// Files whose blob was here before.
+        package let reusedFiles: Int
+    }
+
+    /// How far it is: bytes of plaintext that all passes have gone through, of all they will.
+    package typealias Progress = @Sendable (_ done: Int, _ total: Int) -> Void
+
+    let store: Store
+    let signer: SigningIdentity
+    let logger: Logger
+    /// Told of blobs that became complete here, so that they are announced.
+    let onBlob: @Sendable (StoredBlob) -> Void
+
+    package init(
+        store: Store, signer: SigningIdentity, logger: Logger,
+        onBlob: @escaping @Sendable (StoredBlob) -> Void = { _ in }
+    ) {
+        self.store = store
+        self.signer = signer
+        self.logger = logger
+        self.onBlob = onBlob
+    }
+
+    /// Publishes a file or a folder.
+    ///
+    /// - Throws: `PetalsError` saying which file stands in the way; then nothing is registered.
+    package func publish(
+        path: String, options: Options, progress: @escaping Progress
+    ) throws(PetalsError) -> Publication {
+        let listing = try SourceListing(path: path)
+        let name = options.name ?? listing.name
+        try ModelPath.check(component: name)
+        let existing = try store.registry.model(named: name)
+        let meter = ProgressMeter(total: listing.bytes * 3, report: progress)
+        var entries: [ManifestEntry] = []
+        var blobs: [BlobRow] = []
+        var sources: [SourceRow] = []
+        var reused = 0
+        for file in listing.files {
+            if file.isInlined {
+                entries.append(try file.inlinedEntry())
+                meter.add(3 * file.size)
+                continue
+            }
+            let sealed = try BlobPublisher(publisher: self, options: options, meter: meter)
+                .publish(file)
+            entries.append(
+                ManifestEntry(
+                    path: file.modelPath, executable: file.isExecutable,
+                    content: .record(sealed.source.record)))
+            blobs.append(sealed.row)
+            sources.append(sealed.source)
+            if sealed.isReused { reused += 1 }
+        }
+        var metadata = options.metadata
+        if metadata.format.isEmpty { metadata.format = listing.format }
+        let manifest = ModelManifest(
+            name: name, singleFile: listing.isSingleFile, entries: entries, metadata: metadata)
+        let sealed = try ManifestSealing.seal(
+            manifest, signer: signer, readKey: options.isPrivate ? .random() : nil)
+        let row = ModelRow(
+            name: name, manifestID: sealed.id, capability: .read(sealed.readKey),
+            origin: .published, addedAt: Int(Date().timeIntervalSince1970))
+        try register(row, replacing: existing, sealed: sealed, blobs: blobs, sources: sources)
+        for blob in blobs {
+            if let stored = store.blob(blob.blobID) { onBlob(stored) }
+        }
+        meter.finish()
+        return Publication(
+            name: name, manifest: manifest, manifestID: sealed.id,
+            link: sealed.link(name: name), relayCap: sealed.relayCap(name: name),
+            reusedFiles: reused)
+    }
+
+    /// Writes the publication into the registry.
+    ///
+    /// The same name again is a new version when this node published the old one; a model that came
+    /// from elsewhere keeps its name.
+    private func register(
+        _ row: ModelRow, replacing existing: ModelRow?, sealed: ManifestSealing.Sealed,
+        blobs: [BlobRow], sources: [SourceRow]
+    ) throws(PetalsError) {
+        if let existing, existing.origin == .published {
+            try store.registry.republish(
+                model: row, manifest: sealed.bytes, blobs: blobs, sources: sources)
+        } else {
+            try store.registry.publish(
+                model: row, manifest: sealed.bytes, blobs: blobs, sources: sources)
+        }
+    }
+}

@@ -1,0 +1,196 @@
+internal import DequeModule
+internal import Logging
+internal import NIOCore
+internal import NIOPosix
+internal import PetalsCodec
+internal import PetalsCore
+internal import PetalsStore
+internal import Synchronization
+
+/// Answers peers: what this node holds, documents, cell layers and leaves.
+///
+/// Requests wait in bounded queues, one pair for each connection, demand before bulk. A worker takes
+/// one at a time: reads the leaves (the store checks them against the tree), adds the proof, sends.
+/// It stops when a megabyte has not left the process yet and goes on when it has, so a slow peer
+/// costs memory for one megabyte and nobody else's time.
+final class ShardServer: Sendable {
+    /// What one peer may ask for, and has asked.
+    struct Client {
+        let connection: PeerConnection
+        var topics: Set<Topic> = []
+        /// Blobs behind joined topics, and what the peer was told of each.
+        var joined: [Topic: Told] = [:]
+        var demand: Deque<ControlMessage.LeafRequest> = []
+        var bulk: Deque<ControlMessage.LeafRequest> = []
+        /// Bytes of the requests above, and of those being read or sent.
+        var owedBytes = 0
+        /// Bytes handed to the channel that have not left it.
+        var sendingBytes = 0
+        var isPumping = false
+    }
+
+    /// What a peer was told of a blob.
+    struct Told {
+        let blob: StoredBlob
+        var changes: Int?
+        var shards: [ShardIndex: CellBitmap] = [:]
+    }
+
+    struct State {
+        var clients: [PeerConnection.ID: Client] = [:]
+    }
+
+    /// Bytes that may wait in a channel before the next request is looked at.
+    static let sendingBytesMax = 1 << 20
+
+    let state = Mutex(State())
+    let pool: NIOThreadPool
+    let topics: TopicTable
+    let store: Store
+    let logger: Logger
+    let servedBytes = Atomic<Int>(0)
+
+    init(store: Store, topics: TopicTable, pool: NIOThreadPool, logger: Logger) {
+        self.store = store
+        self.topics = topics
+        self.pool = pool
+        self.logger = logger
+    }
+
+    func connectionOpened(_ connection: PeerConnection) {
+        state.withLock { $0.clients[connection.id] = Client(connection: connection) }
+    }
+
+    func connectionClosed(_ connection: PeerConnection) {
+        state.withLock { $0.clients[connection.id] = nil }
+    }
+
+    /// Handles a message that asks for something; false when it is none of this room's.
+    func receive(_ message: ControlMessage, from connection: PeerConnection) -> Bool {
+        switch message {
+        case .join(let topic): join(topic, connection)
+        case .leave(let topic):
+            state.withLock { state in
+                state.clients[connection.id]?.topics.remove(topic)
+                state.clients[connection.id]?.joined[topic] = nil
+            }
+        case .getDocument(let request, let digest): sendDocument(digest, request, connection)
+        case .getCellLayer(let request, let topic, let shard):
+            sendLayer(topic, shard, request, connection)
+        case .request(let request): enqueue(request, connection)
+        case .cancel(let request): cancel(request, connection)
+        default: return false
+        }
+        return true
+    }
+
+    // MARK: Holdings
+
+    private func join(_ topic: Topic, _ connection: PeerConnection) {
+        let admitted = state.withLock { state -> Bool in
+            guard var client = state.clients[connection.id],
+                client.topics.count < Limits.topicsPerPeerMax
+            else { return false }
+            client.topics.insert(topic)
+            state.clients[connection.id] = client
+            return true
+        }
+        guard admitted else {
+            logger.debug("a peer joined too many topics")
+            return connection.close()
+        }
+        pool.submit { [self] poolState in
+            guard case .active = poolState else { return }
+            tellHoldings(connection)
+        }
+    }
+
+    /// Tells every peer what changed since it was last told; called once a second.
+    func tellHoldings() {
+        let connections = state.withLock { $0.clients.values.map(\.connection) }
+        for connection in connections { tellHoldings(connection) }
+    }
+
+    private func tellHoldings(_ connection: PeerConnection) {
+        guard let client = state.withLock({ $0.clients[connection.id] }) else { return }
+        for topic in client.topics {
+            guard let blob = topics.blob(for: topic) else { continue }
+            var told = client.joined[topic] ?? Told(blob: blob)
+            let changes = blob.changes
+            guard told.changes != changes else { continue }
+            told.changes = changes
+            var news: [ControlMessage.ShardHolding] = []
+            let held = Set(blob.heldShards())
+            for shard in held.union(told.shards.keys).sorted() {
+                let cells = blob.holdings(of: shard)
+                guard told.shards[shard] != cells else { continue }
+                told.shards[shard] = cells
+                news.append(
+                    .init(shard: shard, cells: cells.isComplete ? nil : cells.bytes))
+            }
+            let isCurrent = state.withLock { state -> Bool in
+                guard state.clients[connection.id]?.topics.contains(topic) == true else {
+                    return false
+                }
+                state.clients[connection.id]?.joined[topic] = told
+                return true
+            }
+            guard isCurrent else { continue }
+            // 400 shards with a bitmap of 96 bytes each stay under a control message's limit.
+            for start in stride(from: 0, to: news.count, by: 400) {
+                connection.send(
+                    .holdings(topic, Array(news[start..<min(start + 400, news.count)])))
+            }
+        }
+    }
+
+    // MARK: Documents and layers
+
+    private func sendDocument(_ digest: Digest, _ request: UInt32, _ connection: PeerConnection) {
+        pool.submit { [self] poolState in
+            guard case .active = poolState else { return }
+            guard let document = document(digest), !document.isEmpty else {
+                return connection.send(.refuse(request: request, .unknown))
+            }
+            for start in stride(
+                from: 0, to: document.count, by: Limits.documentChunkBytesMax)
+            {
+                let end = min(start + Limits.documentChunkBytesMax, document.count)
+                let header = DocumentHeader(
+                    request: request, total: document.count, offset: start)
+                connection.send(
+                    FrameEncoder.document(header, chunk: document[start..<end]), whenSent: {})
+            }
+        }
+    }
+
+    /// A sealed descriptor or manifest that is here; nil where there is none.
+    private func document(_ digest: Digest) -> [UInt8]? {
+        do throws(PetalsError) {
+            if let blob = try store.blob(digest) { return blob.sealedDescriptor }
+            return try store.registry.readManifest(digest)
+        } catch {
+            logger.warning("a document could not be read: \(error.message)")
+            return nil
+        }
+    }
+
+    private func sendLayer(
+        _ topic: Topic, _ shard: ShardIndex, _ request: UInt32, _ connection: PeerConnection
+    ) {
+        // Not on the pool: the leaves that need it follow, and must not overtake it.
+        guard let blob = joinedBlob(topic, connection), blob.geometry.contains(shard),
+            let layer = blob.layer(of: shard)
+        else { return connection.send(.refuse(request: request, .unknown)) }
+        let header = CellLayerHeader(request: request, cellCount: layer.cellHashes.count)
+        connection.send(
+            FrameEncoder.cellLayer(header, hashes: layer.cellHashes), whenSent: {})
+    }
+
+    func joinedBlob(_ topic: Topic, _ connection: PeerConnection) -> StoredBlob? {
+        let isJoined = state.withLock {
+            $0.clients[connection.id]?.topics.contains(topic) == true
+        }
+        return isJoined ? topics.blob(for: topic) : nil
+    }
+}
