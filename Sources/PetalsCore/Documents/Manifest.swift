@@ -62,7 +62,9 @@ package struct ManifestEntry: Hashable, Sendable {
     }
 }
 
-/// What the publisher says of a model. Free text, shown and never acted upon.
+/// What the publisher says of a model.
+///
+/// Free text, shown and never acted upon.
 package struct ModelMetadata: Hashable, Sendable, Codable {
     package var version = ""
     package var format = ""

@@ -37,10 +37,9 @@ package struct DataHeader: Hashable, Sendable {
         self.proofCount = proofCount
     }
 
-    /// Reads a header and checks that exactly `bodyBytes` follow from it.
+    /// Reads a header; nil where it is impossible or disagrees with the frame's length.
     ///
-    /// - Parameter bodyBytes: the bytes of the frame after its kind, this header included.
-    /// - Returns: nil where the header is impossible or disagrees with the frame's length.
+    /// `bodyBytes` counts the bytes of the frame after its kind, this header included.
     package init?(_ bytes: [UInt8], bodyBytes: Int) {
         guard bytes.count == Self.byteCount, bytes[7] == 0 else { return nil }
         let first = Int(bytes[4])
