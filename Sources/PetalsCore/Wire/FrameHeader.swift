@@ -24,6 +24,7 @@ package enum FrameKind: UInt8, Sendable, CaseIterable {
 ///
 /// Behind it come `proofCount` hashes of 32 bytes and the leaves, 16 KiB each.
 package struct DataHeader: Hashable, Sendable {
+    /// Bytes of the header.
     package static let byteCount = 8
 
     package let request: UInt32
@@ -53,6 +54,7 @@ package struct DataHeader: Hashable, Sendable {
         leaves = first..<first + count
     }
 
+    /// The header as it travels.
     package var bytes: [UInt8] {
         bigEndianBytes(request) + [
             UInt8(truncatingIfNeeded: leaves.lowerBound), UInt8(truncatingIfNeeded: leaves.count),
@@ -63,6 +65,7 @@ package struct DataHeader: Hashable, Sendable {
 
 /// The fixed part of a cell layer frame: big-endian, 8 bytes; the cell hashes follow.
 package struct CellLayerHeader: Hashable, Sendable {
+    /// Bytes of the header.
     package static let byteCount = 8
 
     package let request: UInt32
@@ -82,6 +85,7 @@ package struct CellLayerHeader: Hashable, Sendable {
         else { return nil }
     }
 
+    /// The header as it travels.
     package var bytes: [UInt8] {
         bigEndianBytes(request) + bigEndianBytes(UInt32(clamping: cellCount))
     }
@@ -89,6 +93,7 @@ package struct CellLayerHeader: Hashable, Sendable {
 
 /// The fixed part of a document frame: big-endian, 12 bytes; the chunk follows.
 package struct DocumentHeader: Hashable, Sendable {
+    /// Bytes of the header.
     package static let byteCount = 12
 
     package let request: UInt32
@@ -116,6 +121,7 @@ package struct DocumentHeader: Hashable, Sendable {
         }
     }
 
+    /// The header as it travels.
     package var bytes: [UInt8] {
         bigEndianBytes(request) + bigEndianBytes(UInt32(clamping: total))
             + bigEndianBytes(UInt32(clamping: offset))
