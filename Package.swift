@@ -6,8 +6,9 @@
 
 import PackageDescription
 
-/// What every Swift target of this package is compiled with. There are no package-wide defaults
-/// (SE-0540 is in review), so each target names this list.
+/// What every Swift target of this package is compiled with.
+///
+/// There are no package-wide defaults (SE-0540 is in review), so each target names this list.
 let strict: [SwiftSetting] = [
     .strictMemorySafety(),
     .treatAllWarnings(as: .error),

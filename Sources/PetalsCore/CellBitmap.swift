@@ -29,7 +29,9 @@ package struct CellBitmap: Hashable, Sendable {
         count = self.bytes.reduce(0) { $0 + $1.nonzeroBitCount }
     }
 
+    /// Whether all cells are there.
     package var isComplete: Bool { count == cellCount }
+    /// Whether no cell is there.
     package var isEmpty: Bool { count == 0 }
 
     /// Whether a cell is there; false outside the shard.

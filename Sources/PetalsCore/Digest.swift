@@ -91,7 +91,9 @@ package typealias ManifestID = Digest
 /// A SHA-256 over a node's public key.
 package typealias PeerID = Digest
 
-/// A 32-byte secret. It never prints itself.
+/// A 32-byte secret.
+///
+/// It never prints itself.
 package struct SecretKey: Hashable, Sendable, CustomStringConvertible, CustomReflectable {
     /// The number of bytes of a key.
     package static let byteCount = 32

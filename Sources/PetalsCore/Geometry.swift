@@ -69,8 +69,11 @@ package struct BlobGeometry: Hashable, Sendable {
             rowsPerGroup: ceilDivide(rows, groups))
     }
 
+    /// Groups of the blob.
     package var groupCount: Int { ceilDivide(rowCount, rowsPerGroup) }
+    /// Shards of all groups.
     package var shardCount: Int { groupCount * groupShards }
+    /// n - k: shards of a group that may be lost.
     package var parityShards: Int { groupShards - dataShards }
 }
 

@@ -7,6 +7,7 @@ package struct LeafSet: Hashable, Sendable, CustomStringConvertible {
         self.mask = mask
     }
 
+    /// No leaf.
     package static let none = LeafSet(mask: 0)
 
     /// The first `count` leaves, `count` at most 16: all leaves of a cell of that many.
@@ -27,17 +28,24 @@ package struct LeafSet: Hashable, Sendable, CustomStringConvertible {
         self.init(first..<(bytes.isEmpty ? first : (bytes.upperBound - 1) / Limits.leafBytes + 1))
     }
 
+    /// Whether no leaf is in the set.
     package var isEmpty: Bool { mask == 0 }
+    /// How many leaves are in the set.
     package var count: Int { mask.nonzeroBitCount }
 
+    /// Whether leaf `leaf` of the cell, 0..<16, is in the set.
     @inlinable
     package func contains(_ leaf: Int) -> Bool { mask >> UInt16(leaf) & 1 == 1 }
+    /// Whether all leaves of `other` are in the set.
     @inlinable
     package func isSuperset(of other: LeafSet) -> Bool { other.mask & ~mask == 0 }
+    /// The leaves of either set.
     @inlinable
     package func union(_ other: LeafSet) -> LeafSet { LeafSet(mask: mask | other.mask) }
+    /// The leaves of both sets.
     @inlinable
     package func intersection(_ other: LeafSet) -> LeafSet { LeafSet(mask: mask & other.mask) }
+    /// The leaves that are not in `other`.
     @inlinable
     package func subtracting(_ other: LeafSet) -> LeafSet { LeafSet(mask: mask & ~other.mask) }
 

@@ -17,7 +17,9 @@ package enum Limits {
     package static let rowsPerGroupMax = 762
     /// Data shards of a group.
     package static let dataShardsMax = 32
-    /// Shards of a group. GF(2^8) with a Cauchy matrix allows 256; nobody can place so many.
+    /// Shards of a group.
+    ///
+    /// GF(2^8) with a Cauchy matrix allows 256; nobody can place so many.
     package static let groupShardsMax = 64
     /// Bytes of one blob: 16 TiB, so that sums of a few offsets stay far from `Int.max`.
     package static let blobBytesMax = 1 << 44

@@ -29,8 +29,8 @@ package struct ModelLink: Hashable, Sendable, CustomStringConvertible {
 
     /// Reads a link as a person pasted it; white space around it is no part of it.
     ///
-    /// - Throws: `PetalsError.badInput` saying what is wrong. The text itself is not repeated in the
-    ///   error: it may be a secret.
+    /// - Throws: `PetalsError.badInput` saying what is wrong. The text itself is not repeated in
+    ///   the error: it may be a secret.
     package init(parsing text: String) throws(PetalsError) {
         let trimmed = String(text.trimmingPrefix(while: \.isWhitespace).reversed())
         let link = String(trimmed.trimmingPrefix(while: \.isWhitespace).reversed())

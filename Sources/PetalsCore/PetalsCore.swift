@@ -2,9 +2,9 @@
 // PetalsCore: the nouns.
 //
 // This room says what petalsfs talks about: bytes and how they are counted, digests and keys, the
-// geometry that cuts a blob into groups, shards, rows, cells and leaves, the documents that describe
-// a model, links, and the messages between peers. Everything here is a value. There is no I/O, no
-// clock and no C library, so that every statement of this room can be tested exhaustively.
+// geometry that cuts a blob into groups, shards, rows, cells and leaves, the documents that
+// describe a model, links, and the messages between peers. Everything here is a value. There is no
+// I/O, no clock and no C library, so that every statement of this room can be tested exhaustively.
 //
 // The walk through it:
 //
@@ -15,9 +15,9 @@
 //   Wire/                      frames and control messages, validated on the way in
 //
 // What it never does: trust. Every value that can come from a peer, a link or a disk is built by an
-// initialiser that checks it against `Limits` and throws a `PetalsError` that names the place; after
-// that, the rest of the program can use it without asking again. Generated Protocol Buffers types
-// (Protobuf/) do not leave this room.
+// initialiser that checks it against `Limits` and throws a `PetalsError` that names the place;
+// after that, the rest of the program can use it without asking again. Generated Protocol Buffers
+// types (Protobuf/) do not leave this room.
 //
 // Nothing is lost on a crash, since nothing is kept here.
 //

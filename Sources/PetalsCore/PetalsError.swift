@@ -1,7 +1,7 @@
 /// The one error that crosses the doors between rooms.
 ///
-/// `message` is a whole sentence for a person: what failed, on what, and what to do about it. Inside
-/// a room, narrower typed errors may be thrown; at its door they become this one.
+/// `message` is a whole sentence for a person: what failed, on what, and what to do about it.
+/// Inside a room, narrower typed errors may be thrown; at its door they become this one.
 package struct PetalsError: Error, Sendable, CustomStringConvertible {
     /// What kind of failure this is; programs branch on it, people read `message`.
     package enum Code: String, Sendable, CaseIterable {

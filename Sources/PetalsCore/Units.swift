@@ -75,7 +75,8 @@ package struct ByteCount: Hashable, Comparable, Sendable, CustomStringConvertibl
             unit = next
         }
         let tenths = Int((scaled * 10).rounded())
-        return scaled >= 100 ? "\((tenths + 5) / 10) \(unit)" : "\(tenths / 10).\(tenths % 10) \(unit)"
+        return scaled >= 100
+            ? "\((tenths + 5) / 10) \(unit)" : "\(tenths / 10).\(tenths % 10) \(unit)"
     }
 }
 

@@ -1,6 +1,8 @@
 internal import Foundation
 
-/// How the frames of a file are coded before sealing. The raw values are the format's.
+/// How the frames of a file are coded before sealing.
+///
+/// The raw values are the format's.
 package enum FrameCodec: UInt32, Sendable, CaseIterable, CustomStringConvertible {
     /// Frame = cell = plaintext.
     case raw = 0

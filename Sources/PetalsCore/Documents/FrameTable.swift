@@ -60,8 +60,7 @@ package struct FrameTable: Hashable, Sendable {
 
     /// The frames that a non-empty plaintext range touches.
     package func frames(covering plain: Range<Int>) -> Range<Int> {
-        plain.lowerBound / Limits.frameBytes
-            ..< (plain.upperBound - 1) / Limits.frameBytes + 1
+        plain.lowerBound / Limits.frameBytes..<(plain.upperBound - 1) / Limits.frameBytes + 1
     }
 
     /// The stored bytes that are needed to read a non-empty plaintext range: the range itself in a

@@ -47,6 +47,7 @@ package struct ManifestEntry: Hashable, Sendable {
         self.content = content
     }
 
+    /// Bytes of plaintext.
     package var size: Int {
         switch content {
         case .record(let record): record.size
@@ -54,6 +55,7 @@ package struct ManifestEntry: Hashable, Sendable {
         }
     }
 
+    /// Bytes of the stored stream, or of the inlined file.
     package var storedSize: Int {
         switch content {
         case .record(let record): record.frames.storedLength
@@ -62,7 +64,9 @@ package struct ManifestEntry: Hashable, Sendable {
     }
 }
 
-/// What the publisher says of a model. Free text, shown and never acted upon.
+/// What the publisher says of a model.
+///
+/// Free text, shown and never acted upon.
 package struct ModelMetadata: Hashable, Sendable, Codable {
     package var version = ""
     package var format = ""
@@ -73,6 +77,7 @@ package struct ModelMetadata: Hashable, Sendable, Codable {
     package var commit = ""
     package var tags: [String] = []
 
+    /// Metadata that says nothing.
     package init() {}
 }
 

@@ -1,8 +1,8 @@
 /// The path of a file inside a model, or a model's own name (one component).
 ///
 /// Components are 1 to 255 bytes of UTF-8 without `/`, NUL and control characters, and neither `.`
-/// nor `..`. Swift compares strings by canonical equivalence (Unicode's NFC and NFD are equal), so a
-/// `Set` of paths finds the duplicates that some file systems could not tell apart.
+/// nor `..`. Swift compares strings by canonical equivalence (Unicode's NFC and NFD are equal), so
+/// a `Set` of paths finds the duplicates that some file systems could not tell apart.
 package struct ModelPath: Hashable, Sendable, CustomStringConvertible {
     package let components: [String]
 

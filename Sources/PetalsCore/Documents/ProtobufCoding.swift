@@ -22,8 +22,10 @@ func parseMessage<M: SwiftProtobuf.Message>(
     }
 }
 
-/// Serializes a message of ours. The fields go out in the order of their numbers and there are no
-/// maps, so equal messages give equal bytes, on which public ids depend.
+/// Serializes a message of ours.
+///
+/// The fields go out in the order of their numbers and there are no maps, so equal messages give
+/// equal bytes, on which public ids depend.
 func serializeMessage(_ message: some SwiftProtobuf.Message) -> [UInt8] {
     do {
         return try message.serializedBytes()

@@ -2,8 +2,8 @@ internal import Foundation
 
 /// A control message, checked against what the format alone can say.
 ///
-/// Whether a shard or a cell exists depends on the blob, which the receiver knows and this room does
-/// not: it checks with `BlobGeometry.contains`.
+/// Whether a shard or a cell exists depends on the blob, which the receiver knows and this room
+/// does not: it checks with `BlobGeometry.contains`.
 package enum ControlMessage: Hashable, Sendable {
     case hello(Hello)
     case join(Topic)

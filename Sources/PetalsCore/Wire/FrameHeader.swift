@@ -24,6 +24,7 @@ package enum FrameKind: UInt8, Sendable, CaseIterable {
 ///
 /// Behind it come `proofCount` hashes of 32 bytes and the leaves, 16 KiB each.
 package struct DataHeader: Hashable, Sendable {
+    /// Bytes of the header.
     package static let byteCount = 8
 
     package let request: UInt32
@@ -37,10 +38,9 @@ package struct DataHeader: Hashable, Sendable {
         self.proofCount = proofCount
     }
 
-    /// Reads a header and checks that exactly `bodyBytes` follow from it.
+    /// Reads a header; nil where it is impossible or disagrees with the frame's length.
     ///
-    /// - Parameter bodyBytes: the bytes of the frame after its kind, this header included.
-    /// - Returns: nil where the header is impossible or disagrees with the frame's length.
+    /// `bodyBytes` counts the bytes of the frame after its kind, this header included.
     package init?(_ bytes: [UInt8], bodyBytes: Int) {
         guard bytes.count == Self.byteCount, bytes[7] == 0 else { return nil }
         let first = Int(bytes[4])
@@ -54,6 +54,7 @@ package struct DataHeader: Hashable, Sendable {
         leaves = first..<first + count
     }
 
+    /// The header as it travels.
     package var bytes: [UInt8] {
         bigEndianBytes(request) + [
             UInt8(truncatingIfNeeded: leaves.lowerBound), UInt8(truncatingIfNeeded: leaves.count),
@@ -64,6 +65,7 @@ package struct DataHeader: Hashable, Sendable {
 
 /// The fixed part of a cell layer frame: big-endian, 8 bytes; the cell hashes follow.
 package struct CellLayerHeader: Hashable, Sendable {
+    /// Bytes of the header.
     package static let byteCount = 8
 
     package let request: UInt32
@@ -83,6 +85,7 @@ package struct CellLayerHeader: Hashable, Sendable {
         else { return nil }
     }
 
+    /// The header as it travels.
     package var bytes: [UInt8] {
         bigEndianBytes(request) + bigEndianBytes(UInt32(clamping: cellCount))
     }
@@ -90,6 +93,7 @@ package struct CellLayerHeader: Hashable, Sendable {
 
 /// The fixed part of a document frame: big-endian, 12 bytes; the chunk follows.
 package struct DocumentHeader: Hashable, Sendable {
+    /// Bytes of the header.
     package static let byteCount = 12
 
     package let request: UInt32
@@ -117,6 +121,7 @@ package struct DocumentHeader: Hashable, Sendable {
         }
     }
 
+    /// The header as it travels.
     package var bytes: [UInt8] {
         bigEndianBytes(request) + bigEndianBytes(UInt32(clamping: total))
             + bigEndianBytes(UInt32(clamping: offset))
