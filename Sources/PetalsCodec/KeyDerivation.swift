@@ -1,0 +1,100 @@
+internal import CSodium
+package import PetalsCore
+
+/// Every key and topic of the format, each from its own domain of BLAKE2b-256 (RFC 7693).
+///
+/// Where there is a secret, it is BLAKE2b's key and the message is the domain followed by the
+/// parts. Where a key is derived from public content, there is no key and the message is the domain
+/// followed by the content. Integers are little-endian.
+package enum KeyDerivation {
+    /// The key of a public file's blob: whoever has the file can derive it.
+    ///
+    /// The geometry takes part, so that a key never meets two different sealed streams.
+    package static func blobKey(storedSHA256: Digest, geometry: BlobGeometry) -> SecretKey {
+        key(
+            derive(
+                key: [], domain: "petalsfs blob key v1",
+                parts: storedSHA256.bytes + littleEndian(UInt64(geometry.storedLength))
+                    + littleEndian(UInt32(geometry.dataShards))
+                    + littleEndian(UInt32(geometry.groupShards))
+                    + littleEndian(UInt32(geometry.rowsPerGroup))))
+    }
+
+    /// The relay key of a model's read key or of a blob's key: enough to hold, not to read.
+    package static func relayKey(of secret: SecretKey) -> SecretKey {
+        key(derive(key: secret.bytes, domain: "petalsfs relay key v1"))
+    }
+
+    /// The key that seals a blob's descriptor, from the blob's relay key.
+    package static func documentKey(_ relayKey: SecretKey) -> SecretKey {
+        key(derive(key: relayKey.bytes, domain: "petalsfs descriptor v1"))
+    }
+
+    /// The key that seals a manifest's outer part, from the model's relay key.
+    package static func outerKey(_ modelRelayKey: SecretKey) -> SecretKey {
+        key(derive(key: modelRelayKey.bytes, domain: "petalsfs outer v1"))
+    }
+
+    /// The key that seals a manifest's inner part, from the model's read key.
+    package static func innerKey(_ readKey: SecretKey) -> SecretKey {
+        key(derive(key: readKey.bytes, domain: "petalsfs inner v1"))
+    }
+
+    /// The read key of a public model, from its serialized signed inner part.
+    package static func modelReadKey(publicBody signedInner: [UInt8]) -> SecretKey {
+        key(derive(key: [], domain: "petalsfs model key v1", parts: signedInner))
+    }
+
+    /// Where peers of a model or a blob meet on one UTC day, counted from 1970-01-01.
+    package static func topic(_ relayKey: SecretKey, day: UInt32) -> Topic {
+        let bytes = derive(
+            key: relayKey.bytes, domain: "petalsfs topic v1", parts: littleEndian(day))
+        guard let topic = Topic(bytes.prefix(Topic.byteCount)) else {
+            preconditionFailure("a digest is longer than a topic")
+        }
+        return topic
+    }
+
+    private static func key(_ bytes: [UInt8]) -> SecretKey {
+        guard let key = SecretKey(bytes) else { preconditionFailure("a derived key has 32 bytes") }
+        return key
+    }
+
+    /// BLAKE2b-256 of `domain` followed by `parts`, keyed unless `key` is empty.
+    private static func derive(key: [UInt8], domain: String, parts: [UInt8] = []) -> [UInt8] {
+        _ = Sodium.started
+        let message = Array(domain.utf8) + parts
+        // SAFETY: the output has the 32 bytes that are asked for; the arrays are as long as the
+        // counts beside them, and an empty key is passed with length 0.
+        return unsafe [UInt8](unsafeUninitializedCapacity: Digest.byteCount) { output, count in
+            guard let target = output.baseAddress else { return }
+            let result = unsafe crypto_generichash(
+                target, Digest.byteCount, message, UInt64(message.count), key, key.count
+            )
+            // It fails for lengths outside of its range only, and these are constants inside it.
+            precondition(result == 0)
+            count = Digest.byteCount
+        }
+    }
+
+    private static func littleEndian(_ value: some FixedWidthInteger) -> [UInt8] {
+        stride(from: 0, to: value.bitWidth, by: 8).map {
+            UInt8(truncatingIfNeeded: value >> $0)
+        }
+    }
+}
+
+extension SecretKey {
+    /// A fresh key from the system's generator.
+    package static func random() -> SecretKey {
+        _ = Sodium.started
+        // SAFETY: the output has room for the 32 bytes that are asked for.
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: byteCount) { output, count in
+            guard let target = output.baseAddress else { return }
+            unsafe randombytes_buf(target, byteCount)
+            count = byteCount
+        }
+        guard let key = SecretKey(bytes) else { preconditionFailure("a random key has 32 bytes") }
+        return key
+    }
+}

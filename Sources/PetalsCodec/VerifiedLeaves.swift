@@ -1,0 +1,109 @@
+package import PetalsCore
+
+/// Neighbouring leaves of one cell whose bytes are proved to be the right ones.
+///
+/// There is no way to make one without hashing its bytes: `CellLayer.verify` earns it from a peer's
+/// bytes and proof, `checked` from a disk's bytes and the leaf hashes kept beside them, and sealing
+/// a row makes the leaves that define what is right. So nothing that takes a `VerifiedLeaves` (the
+/// store, the server, the reader) has to ask again.
+package struct VerifiedLeaves: Hashable, Sendable {
+    package let address: CellAddress
+    /// Which leaves of the cell, counted from its start.
+    package let leaves: Range<Int>
+    /// The leaves' sealed bytes: `leaves.count * Limits.leafBytes`.
+    package let bytes: [UInt8]
+    /// The hash of each leaf.
+    package let leafHashes: [Digest]
+
+    fileprivate init(
+        address: CellAddress, leaves: Range<Int>, bytes: [UInt8], hashes: [Digest]
+    ) {
+        self.address = address
+        self.leaves = leaves
+        self.bytes = bytes
+        leafHashes = hashes
+    }
+
+    /// Hashes a whole cell that this node has just sealed; its hashes are the truth from now on.
+    init(sealing address: CellAddress, bytes: [UInt8]) {
+        let count = bytes.count / Limits.leafBytes
+        precondition(bytes.count == count * Limits.leafBytes)
+        precondition((1...Limits.leavesPerCell).contains(count))
+        self.init(
+            address: address, leaves: 0..<count, bytes: bytes, hashes: Self.leafHashes(of: bytes))
+    }
+
+    /// Checks bytes that were read back from a disk against the leaf hashes kept with them.
+    ///
+    /// - Returns: nil where a number does not fit or a leaf does not match its hash.
+    package static func checked(
+        address: CellAddress, leaves: Range<Int>, bytes: [UInt8], leafHashes: [Digest]
+    ) -> VerifiedLeaves? {
+        guard fits(leaves, bytes), leafHashes.count == leaves.count,
+            Self.leafHashes(of: bytes) == leafHashes
+        else { return nil }
+        return VerifiedLeaves(address: address, leaves: leaves, bytes: bytes, hashes: leafHashes)
+    }
+
+    /// The bytes of one leaf, by its place in the cell.
+    ///
+    /// - Precondition: `leaf` is one of `leaves`.
+    package func rangeInBytes(ofLeaf leaf: Int) -> Range<Int> {
+        precondition(leaves.contains(leaf))
+        let start = (leaf - leaves.lowerBound) * Limits.leafBytes
+        return start..<start + Limits.leafBytes
+    }
+
+    /// Some of these leaves, by themselves.
+    ///
+    /// - Precondition: `part` is not empty and lies inside `leaves`.
+    package func part(_ part: Range<Int>) -> VerifiedLeaves {
+        precondition(!part.isEmpty)
+        precondition(leaves.lowerBound <= part.lowerBound && part.upperBound <= leaves.upperBound)
+        if part == leaves { return self }
+        let first = part.lowerBound - leaves.lowerBound
+        let start = first * Limits.leafBytes
+        return VerifiedLeaves(
+            address: address, leaves: part,
+            bytes: Array(bytes[start..<start + part.count * Limits.leafBytes]),
+            hashes: Array(leafHashes[first..<first + part.count]))
+    }
+
+    /// Whether `leaves` are leaves of a cell and `bytes` are as many bytes as they have.
+    fileprivate static func fits(_ leaves: Range<Int>, _ bytes: [UInt8]) -> Bool {
+        !leaves.isEmpty && leaves.lowerBound >= 0 && leaves.upperBound <= Limits.leavesPerCell
+            && bytes.count == leaves.count * Limits.leafBytes
+    }
+
+    /// The hash of each whole leaf of `bytes`.
+    fileprivate static func leafHashes(of bytes: [UInt8]) -> [Digest] {
+        // SAFETY: a `UInt8` has no padding.
+        let span = unsafe bytes.span.bytes
+        return stride(from: 0, to: bytes.count, by: Limits.leafBytes).map {
+            HashTree.leafHash(span.extracting($0..<$0 + Limits.leafBytes))
+        }
+    }
+}
+
+extension CellLayer {
+    /// Checks leaves that a peer sent.
+    ///
+    /// - Parameters:
+    ///   - leaves: which leaves of the cell the bytes are, as it was asked for.
+    ///   - proof: `HashTree.rangeProof` within the cell; empty for a whole cell.
+    ///   - leafCount: leaves of the cell, `BlobGeometry.leafCount(address)`.
+    /// - Returns: nil where the cell is not one of this shard, a number does not fit, or the bytes
+    ///   and the proof do not lead to the cell's hash: whoever sent them is broken or lies.
+    package func verify(
+        address: CellAddress, leaves: Range<Int>, bytes: [UInt8], proof: [Digest], leafCount: Int
+    ) -> VerifiedLeaves? {
+        guard address.shard == shard, let expected = hash(of: address.cell),
+            leafCount == self.leafCount(of: address.cell), leaves.upperBound <= leafCount,
+            VerifiedLeaves.fits(leaves, bytes)
+        else { return nil }
+        let hashes = VerifiedLeaves.leafHashes(of: bytes)
+        let root = HashTree.root(count: leafCount, range: leaves, hashes: hashes, proof: proof)
+        guard root == expected else { return nil }
+        return VerifiedLeaves(address: address, leaves: leaves, bytes: bytes, hashes: hashes)
+    }
+}

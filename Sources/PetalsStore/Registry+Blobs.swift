@@ -1,0 +1,186 @@
+internal import Foundation
+internal import GRDB
+package import PetalsCore
+
+extension Registry {
+    // MARK: Blobs
+
+    /// All blobs, by id.
+    package func blobs() throws(PetalsError) -> [BlobRow] {
+        try read { database in
+            try Row.fetchAll(database, sql: "SELECT * FROM blobs ORDER BY blob_id").map(Self.blob)
+        }
+    }
+
+    /// The blobs that a model is known to consist of, by id.
+    package func blobs(ofModel name: String) throws(PetalsError) -> [BlobRow] {
+        try read { database in
+            try Row.fetchAll(
+                database,
+                sql: """
+                    SELECT * FROM blobs WHERE blob_id IN
+                    (SELECT blob_id FROM model_blobs WHERE name = ?) ORDER BY blob_id
+                    """, arguments: [name]
+            ).map(Self.blob)
+        }
+    }
+
+    /// The row of a blob.
+    package func blob(_ id: BlobID) throws(PetalsError) -> BlobRow? {
+        try read { database in
+            try Row.fetchOne(
+                database, sql: "SELECT * FROM blobs WHERE blob_id = ?",
+                arguments: [Data(id.bytes)]
+            ).map(Self.blob)
+        }
+    }
+
+    /// Adds a blob, or its descriptor to a blob that had none.
+    func insert(_ blob: BlobRow) throws(PetalsError) {
+        try write { try Self.upsert(blob, $0) }
+    }
+
+    /// Forgets blobs and all that is said of them.
+    func removeBlobs(_ ids: [BlobID]) throws(PetalsError) {
+        try write { database in
+            for id in ids {
+                try database.execute(
+                    sql: "DELETE FROM blobs WHERE blob_id = ?", arguments: [Data(id.bytes)])
+            }
+        }
+    }
+
+    /// Forgets the blobs that no model uses and of which no shard is held or pinned.
+    func removeOrphans() throws(PetalsError) {
+        try write { database in
+            try database.execute(
+                sql: """
+                    DELETE FROM blobs WHERE blob_id NOT IN (SELECT blob_id FROM model_blobs)
+                    AND blob_id NOT IN
+                    (SELECT blob_id FROM shards WHERE class IN ('held', 'pinned'))
+                    """)
+        }
+    }
+
+    static func upsert(_ blob: BlobRow, _ database: Database) throws {
+        try database.execute(
+            sql: """
+                INSERT INTO blobs (blob_id, relay_key, descriptor) VALUES (?, ?, ?)
+                ON CONFLICT (blob_id) DO UPDATE SET
+                descriptor = COALESCE(descriptor, excluded.descriptor)
+                """,
+            arguments: [
+                Data(blob.blobID.bytes), Data(blob.relayKey.bytes),
+                blob.descriptor.map { Data($0) },
+            ])
+    }
+
+    private static func blob(_ row: Row) throws -> BlobRow {
+        let id: Data = row["blob_id"]
+        let key: Data = row["relay_key"]
+        let descriptor: Data? = row["descriptor"]
+        guard let id = Digest(id), let key = SecretKey(key) else {
+            throw PetalsError(
+                .corrupt,
+                "the registry's row of a blob is damaged; move the registry away and add or "
+                    + "publish the models again")
+        }
+        return BlobRow(blobID: id, relayKey: key, descriptor: descriptor.map { Array($0) })
+    }
+
+    // MARK: Classes of shards
+
+    /// Why shards of a blob are kept; a shard that is not named is cached.
+    package func classes(of blob: BlobID) throws(PetalsError) -> [ShardIndex: ShardClass] {
+        let rows = try read { database in
+            try Row.fetchAll(
+                database, sql: "SELECT shard, class FROM shards WHERE blob_id = ?",
+                arguments: [Data(blob.bytes)]
+            ).map { row in (row["shard"] as Int, row["class"] as String) }
+        }
+        var classes: [ShardIndex: ShardClass] = [:]
+        for (shard, name) in rows {
+            classes[ShardIndex(shard)] = ShardClass(rawValue: name)
+        }
+        return classes
+    }
+
+    /// Says why shards of a blob are kept; `.cached` takes the mark away.
+    func setClass(
+        _ shardClass: ShardClass, of shards: [ShardIndex], blob: BlobID
+    ) throws(PetalsError) {
+        try write { database in
+            for shard in shards {
+                let key: StatementArguments = [Data(blob.bytes), shard.rawValue]
+                if shardClass == .cached {
+                    try database.execute(
+                        sql: "DELETE FROM shards WHERE blob_id = ? AND shard = ?", arguments: key)
+                } else {
+                    try database.execute(
+                        sql: "INSERT OR REPLACE INTO shards (blob_id, shard, class) VALUES (?,?,?)",
+                        arguments: key + [shardClass.rawValue])
+                }
+            }
+        }
+    }
+
+    // MARK: Sources
+
+    /// The published files that are served where they lie, those that went stale included.
+    package func sources() throws(PetalsError) -> [SourceRow] {
+        try read { database in
+            try Row.fetchAll(database, sql: "SELECT * FROM sources ORDER BY blob_id")
+                .map(Self.source)
+        }
+    }
+
+    /// The published file that a blob was made from.
+    package func source(of blob: BlobID) throws(PetalsError) -> SourceRow? {
+        try read { database in
+            try Row.fetchOne(
+                database, sql: "SELECT * FROM sources WHERE blob_id = ?",
+                arguments: [Data(blob.bytes)]
+            ).map(Self.source)
+        }
+    }
+
+    /// Marks a source as changed since it was published; it is not asked again.
+    func markStale(_ blob: BlobID) throws(PetalsError) {
+        try write { database in
+            try database.execute(
+                sql: "UPDATE sources SET stale = 1 WHERE blob_id = ?",
+                arguments: [Data(blob.bytes)])
+        }
+    }
+
+    static func upsert(_ source: SourceRow, _ database: Database) throws {
+        try database.execute(
+            sql: """
+                INSERT OR REPLACE INTO sources
+                (blob_id, path, size, mtime_ns, ctime_ns, inode, record, stale)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                """,
+            arguments: [
+                Data(source.blobID.bytes), source.path, source.stamp.size, source.stamp.modified,
+                source.stamp.changed, source.stamp.inode, Data(source.record.serialized()),
+                source.isStale,
+            ])
+    }
+
+    private static func source(_ row: Row) throws -> SourceRow {
+        let id: Data = row["blob_id"]
+        let record: Data = row["record"]
+        let path: String = row["path"]
+        guard let id = Digest(id) else {
+            throw PetalsError(
+                .corrupt,
+                "the registry's row of the published file \(path) is damaged; publish it again")
+        }
+        return SourceRow(
+            blobID: id, path: path,
+            stamp: FileStamp(
+                size: row["size"], modified: row["mtime_ns"], changed: row["ctime_ns"],
+                inode: row["inode"]),
+            record: try FileRecord(parsing: Array(record)), isStale: row["stale"])
+    }
+}

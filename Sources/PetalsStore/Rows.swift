@@ -1,0 +1,85 @@
+package import PetalsCore
+
+/// A model as it is registered.
+package struct ModelRow: Hashable, Sendable {
+    /// How the model came here. The raw values are the registry's.
+    package enum Origin: String, Sendable, CaseIterable {
+        /// Sealed here, from a file of this machine.
+        case published
+        /// By a link, to be read.
+        case added
+        /// By a relay cap, to be held for others.
+        case held
+    }
+
+    /// The name it is mounted under; unique in the registry.
+    package let name: String
+    package let manifestID: ManifestID
+    package let capability: ModelLink.Capability
+    package let origin: Origin
+    /// When it was registered, in seconds since 1970.
+    package let addedAt: Int
+    /// The shards that its holder was asked to keep; nil means that nothing was said.
+    package let shards: [Int]?
+
+    package init(
+        name: String, manifestID: ManifestID, capability: ModelLink.Capability, origin: Origin,
+        addedAt: Int, shards: [Int]? = nil
+    ) {
+        self.name = name
+        self.manifestID = manifestID
+        self.capability = capability
+        self.origin = origin
+        self.addedAt = addedAt
+        self.shards = shards
+    }
+}
+
+/// A blob that some model uses.
+package struct BlobRow: Hashable, Sendable {
+    package let blobID: BlobID
+    package let relayKey: SecretKey
+    /// The sealed descriptor; nil until it was fetched.
+    package let descriptor: [UInt8]?
+
+    package init(blobID: BlobID, relayKey: SecretKey, descriptor: [UInt8]? = nil) {
+        self.blobID = blobID
+        self.relayKey = relayKey
+        self.descriptor = descriptor
+    }
+}
+
+/// Why a shard is kept. The raw values are the registry's.
+package enum ShardClass: String, Sendable, CaseIterable {
+    /// Published here.
+    case seeded
+    /// Kept for others, as asked or as donated.
+    case held
+    /// Kept for ourselves until it is unpinned.
+    case pinned
+    /// Read and not yet evicted; the class of a shard that no one gave another.
+    case cached
+}
+
+/// A published file that is served where it lies.
+package struct SourceRow: Hashable, Sendable {
+    package let blobID: BlobID
+    /// An absolute path.
+    package let path: String
+    /// The file as it was when it was published.
+    package let stamp: FileStamp
+    /// What a reader of the file knows: codec, frames and the key that seals it.
+    package let record: FileRecord
+    /// Whether the file was found changed since.
+    package let isStale: Bool
+
+    package init(
+        blobID: BlobID, path: String, stamp: FileStamp, record: FileRecord, isStale: Bool = false
+    ) {
+        self.blobID = blobID
+        self.path = path
+        self.stamp = stamp
+        self.record = record
+        self.isStale = isStale
+    }
+}

@@ -1,0 +1,106 @@
+package import PetalsCodec
+package import PetalsCore
+internal import Synchronization
+
+extension StoredBlob {
+    /// Reads leaves and hashes them again.
+    ///
+    /// - Returns: nil where they are not all there, or where they do not match their hashes any
+    ///   more: then the cell is forgotten, with a line in the log, and counts as absent.
+    /// - Throws: `.system` when the files cannot be opened.
+    package func read(
+        _ address: CellAddress, leaves: Range<Int>
+    ) throws(PetalsError) -> VerifiedLeaves? {
+        try readWithHashes(address, leaves: leaves, onlyComplete: false)?.leaves
+    }
+
+    /// Reads leaves of a complete cell, with the proof that a peer checks them by.
+    ///
+    /// - Returns: nil where the cell is not complete, or as in `read`. The proof is
+    ///   `HashTree.rangeProof` within the cell; empty for a whole cell.
+    /// - Throws: `.system` when the files cannot be opened.
+    package func readForServing(
+        _ address: CellAddress, leaves: Range<Int>
+    ) throws(PetalsError) -> (leaves: VerifiedLeaves, proof: [Digest])? {
+        guard let found = try readWithHashes(address, leaves: leaves, onlyComplete: true) else {
+            return nil
+        }
+        return (
+            found.leaves,
+            HashTree.rangeProof(leafHashes: found.hashes, range: leaves)
+        )
+    }
+
+    /// What the map says of a cell at one moment.
+    private struct View: Sendable {
+        let forgotten: Int
+        /// The cell's hash, where the cell is complete.
+        let cellHash: Digest?
+        let source: InPlaceSource?
+        let isCached: Bool
+    }
+
+    private func view(_ address: CellAddress, _ leaves: Range<Int>) -> View? {
+        open(address.shard)
+        return state.withLock { state in
+            guard let map = state.maps[address.shard],
+                map.masks[address.cell.rawValue].isSuperset(of: LeafSet(leaves))
+            else { return nil }
+            let isComplete = map.complete.contains(address.cell)
+            return View(
+                forgotten: map.forgotten,
+                cellHash: isComplete ? map.layer?.hash(of: address.cell) : nil,
+                source: isInPlace(address.shard, state) ? state.source : nil,
+                isCached: shardClass(of: address.shard, state) == .cached)
+        }
+    }
+
+    private func readWithHashes(
+        _ address: CellAddress, leaves: Range<Int>, onlyComplete: Bool
+    ) throws(PetalsError) -> (leaves: VerifiedLeaves, hashes: [Digest])? {
+        guard geometry.contains(address), !leaves.isEmpty, leaves.lowerBound >= 0,
+            leaves.upperBound <= geometry.leafCount(address)
+        else { return nil }
+        // A mismatch is damage only if the cell was not evicted while it was read; then again.
+        for _ in 0..<8 {
+            guard let view = view(address, leaves) else { return nil }
+            if onlyComplete, view.cellHash == nil { return nil }
+            let hashes = try readLeafHashes(address)
+            // A complete cell is proved up to the blob's id, not only against what the disk says.
+            let isProved = view.cellHash.map { HashTree.root(ofLeafHashes: hashes) == $0 } ?? true
+            if isProved, let bytes = try readBytes(address, leaves: leaves, from: view.source),
+                let verified = VerifiedLeaves.checked(
+                    address: address, leaves: leaves, bytes: bytes,
+                    leafHashes: Array(hashes[leaves]))
+            {
+                if view.isCached { context.ledger.withLock { $0.touch(key(address)) } }
+                return (verified, hashes)
+            }
+            if forgetDamaged(address, seen: view.forgotten) {
+                let origin = view.source?.row.path ?? path(address.shard, .data)
+                warn(
+                    "\(address) of blob \(id.hex) in \(origin) does not match its hashes; it is "
+                        + "forgotten and has to be fetched again")
+                return nil
+            }
+        }
+        return nil
+    }
+
+    /// The bytes of leaves, not checked yet; nil where they cannot be had.
+    private func readBytes(
+        _ address: CellAddress, leaves: Range<Int>, from source: InPlaceSource?
+    ) throws(PetalsError) -> [UInt8]? {
+        if let source { return try readSource(source, address, leaves: leaves) }
+        guard let data = try file(address.shard, .data) else { return nil }
+        do throws(PetalsError) {
+            return try data.read(
+                count: leaves.count * Limits.leafBytes,
+                at: dataRange(address).lowerBound + leaves.lowerBound * Limits.leafBytes)
+        } catch {
+            // A sector that cannot be read is as good as one that reads wrong.
+            warn("\(error)")
+            return nil
+        }
+    }
+}

@@ -1,0 +1,123 @@
+package import PetalsCore
+internal import Synchronization
+
+/// The published file that stands for the data shards.
+extension StoredBlob {
+    /// Lets the data shards be made from a published file from now on.
+    ///
+    /// What of them was stored is deleted; the hashes stay, as they are the same. A publication
+    /// calls this before it writes its trees, and registers the source at its end.
+    ///
+    /// - Throws: `.corrupt` where the record does not fit the blob, `.system` from the disk.
+    package func attach(_ row: SourceRow) throws(PetalsError) {
+        let source = try InPlaceSource(row, descriptor: descriptor)
+        let dataShards = dataShards
+        for shard in dataShards { open(shard) }
+        try opening.hold { () throws(PetalsError) in
+            try holdingAllStripes { () throws(PetalsError) in
+                context.files.forget { [number] in $0.blob == number && $0.kind == .source }
+                let wasInPlace = state.withLock { state in
+                    let wasInPlace = state.source != nil
+                    if !wasInPlace { for shard in dataShards { vacate(shard, state) } }
+                    state.source = source
+                    return wasInPlace
+                }
+                guard !wasInPlace else { return }
+                context.files.forget { [number] in $0.blob == number && $0.kind == .data }
+                for shard in dataShards { try Disk.removeFile(path(shard, .data)) }
+            }
+        }
+    }
+
+    /// The published file, while it is what it was when it was published.
+    package var sourcePath: String? { state.withLock { $0.source?.row.path } }
+
+    /// Leaves of a data cell from the published file; nil where it has changed: then the file is let
+    /// go and its cells are absent.
+    func readSource(
+        _ source: InPlaceSource, _ address: CellAddress, leaves: Range<Int>
+    ) throws(PetalsError) -> [UInt8]? {
+        do throws(PetalsError) {
+            guard let file = try sourceFile(source) else { throw source.staleError }
+            return try source.readSealed(address, leaves: leaves, from: file)
+        } catch {
+            guard error.code == .unavailable else { throw error }
+            detach(source, because: error)
+            return nil
+        }
+    }
+
+    /// Looks whether the published file is still what it was; lets go of it where it is not.
+    ///
+    /// - Throws: `.unavailable` when it has changed, `.system` when it cannot be examined.
+    func checkSource() throws(PetalsError) {
+        guard let source = state.withLock({ $0.source }) else { return }
+        if let file = try sourceFile(source), try source.isCurrent(file) { return }
+        detach(source, because: source.staleError)
+        throw source.staleError
+    }
+
+    private func sourceFile(_ source: InPlaceSource) throws(PetalsError) -> DiskFile? {
+        let key = FileTable.Key(blob: number, shard: 0, kind: .source)
+        return try context.files.file(key) { () throws(PetalsError) in
+            try DiskFile.open(
+                source.row.path, .reading, followLinks: true, faults: context.folder.faults)
+        }
+    }
+
+    /// Lets go of a published file that has changed: its cells are absent, on the disk too.
+    private func detach(_ source: InPlaceSource, because error: PetalsError) {
+        let dataShards = dataShards
+        var isFirst = false
+        do throws(PetalsError) {
+            isFirst = try opening.hold { () throws(PetalsError) in
+                try holdingAllStripes { () throws(PetalsError) in
+                    let isFirst = state.withLock { state -> Bool in
+                        guard state.source === source else { return false }
+                        state.source = nil
+                        for shard in dataShards { forgetCells(shard, &state) }
+                        return true
+                    }
+                    guard isFirst else { return false }
+                    context.files.forget { [number] in $0.blob == number && $0.kind == .source }
+                    for shard in dataShards {
+                        try file(shard, .tree)?.punch(0..<layerRange(shard).lowerBound)
+                    }
+                    return true
+                }
+            }
+        } catch {
+            // What the disk still claims does not match anything, and is found when it is read.
+            isFirst = true
+            warn("cannot clear the trees of blob \(id.short): \(error)")
+        }
+        guard isFirst else { return }
+        warn("\(error)")
+        noteChange()
+        onStale(id)
+    }
+
+    private var dataShards: [ShardIndex] {
+        (0..<geometry.shardCount).map { ShardIndex($0) }.filter { geometry.isData($0) }
+    }
+
+    /// Takes the cells of a shard out of the accounts, as they are stored no more.
+    private func vacate(_ shard: ShardIndex, _ state: borrowing State) {
+        guard let map = state.maps[shard] else { return }
+        let shardClass = self.shardClass(of: shard, state)
+        context.ledger.withLock { ledger in
+            for (cell, mask) in map.masks.enumerated() where !mask.isEmpty {
+                let address = CellAddress(shard: shard, cell: CellIndex(cell))
+                ledger.vacate(geometry.cellLength(address), key(address), from: shardClass)
+            }
+        }
+    }
+
+    private func forgetCells(_ shard: ShardIndex, _ state: inout State) {
+        guard let map = state.maps[shard] else { return }
+        var empty = ShardMap(cellCount: map.masks.count)
+        empty.layer = map.layer
+        empty.forgotten = map.forgotten + 1
+        state.maps[shard] = empty
+    }
+}
