@@ -69,6 +69,28 @@ package struct VerifiedLeaves: Hashable, Sendable {
             hashes: Array(leafHashes[first..<first + part.count]))
     }
 
+    /// Puts parts of one cell together that cover all of its leaves.
+    ///
+    /// - Returns: nil where a leaf is missing or a part belongs to another cell.
+    package static func joined(_ parts: [VerifiedLeaves], leafCount: Int) -> VerifiedLeaves? {
+        guard let address = parts.first?.address else { return nil }
+        if let whole = parts.first(where: { $0.leaves == 0..<leafCount }) { return whole }
+        var bytes: [UInt8] = []
+        var hashes: [Digest] = []
+        bytes.reserveCapacity(leafCount * Limits.leafBytes)
+        while hashes.count < leafCount {
+            let leaf = hashes.count
+            guard let part = parts.first(where: { $0.leaves.contains(leaf) }),
+                part.address == address
+            else { return nil }
+            let rest = part.part(leaf..<part.leaves.upperBound)
+            bytes += rest.bytes
+            hashes += rest.leafHashes
+        }
+        return VerifiedLeaves(
+            address: address, leaves: 0..<leafCount, bytes: bytes, hashes: hashes)
+    }
+
     /// Whether `leaves` are leaves of a cell and `bytes` are as many bytes as they have.
     fileprivate static func fits(_ leaves: Range<Int>, _ bytes: [UInt8]) -> Bool {
         !leaves.isEmpty && leaves.lowerBound >= 0 && leaves.upperBound <= Limits.leavesPerCell

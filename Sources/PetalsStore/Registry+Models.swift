@@ -19,14 +19,23 @@ extension Registry {
     /// It comes last, when all cells and trees are on the disk (`StoredBlob.flush()`): until then,
     /// nothing of the publication is known to anybody.
     ///
+    /// - Parameter isNewVersion: whether a model of this name was published here before and gives
+    ///   its name to this one. What only the old version used is garbage from then on.
     /// - Throws: `.badInput` when the name is taken, `.corrupt` when the manifest does not match
     ///   its id; then nothing is registered.
     package func publish(
-        model: ModelRow, manifest: [UInt8], blobs: [BlobRow], sources: [SourceRow]
+        model: ModelRow, manifest: [UInt8], blobs: [BlobRow], sources: [SourceRow],
+        isNewVersion: Bool = false
     ) throws(PetalsError) {
-        guard try self.model(named: model.name) == nil else { throw Self.taken(model.name) }
+        if !isNewVersion, try self.model(named: model.name) != nil {
+            throw Self.taken(model.name)
+        }
         try storeManifest(manifest, id: model.manifestID)
         try write { database in
+            if isNewVersion {
+                try database.execute(
+                    sql: "DELETE FROM models WHERE name = ?", arguments: [model.name])
+            }
             try Self.insert(model, database)
             try Self.link(blobs, to: model.name, database)
             for source in sources { try Self.upsert(source, database) }

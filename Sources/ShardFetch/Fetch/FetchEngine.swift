@@ -1,7 +1,7 @@
 internal import Logging
 internal import NIOPosix
 internal import PetalsCodec
-package import PetalsCore
+internal import PetalsCore
 package import PetalsStore
 internal import Synchronization
 

@@ -1,4 +1,4 @@
-package import PetalsCore
+internal import PetalsCore
 
 extension FetchScheduler {
     /// Sets about getting a cell from the rest of its row.
@@ -83,7 +83,7 @@ extension FetchScheduler {
     ) -> Bool {
         let shard = ShardKey(blob: key.blob, shard: key.address.shard)
         if case .known = layers[shard] {
-            jobs[key]?.rebuilding = (jobs[key]?.rebuilding ?? .none).union(leaves)
+            jobs[key]?.rebuilding.mask |= leaves.mask
             pendingActions.append(.rebuild(key, leaves, columns: columns))
             return true
         }

@@ -1,5 +1,5 @@
-package import PetalsCodec
-package import PetalsCore
+internal import PetalsCodec
+internal import PetalsCore
 internal import DequeModule
 internal import Synchronization
 

@@ -1,4 +1,4 @@
-package import PetalsCore
+internal import PetalsCore
 
 /// What experience says of one peer: how soon it begins to answer and how fast it delivers.
 package struct PeerModel: Sendable {

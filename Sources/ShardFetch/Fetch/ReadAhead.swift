@@ -1,4 +1,4 @@
-package import PetalsCore
+internal import PetalsCore
 
 /// What to fetch before it is asked for, from what was asked so far; one for each file.
 ///

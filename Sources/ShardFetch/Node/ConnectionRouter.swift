@@ -87,12 +87,13 @@ final class ConnectionRouter: PeerConnectionDelegate {
     /// Leaves a peer out that sent what it should not have: all its connections end.
     func blame(_ culprit: PeerConnection, _ offence: String) {
         let host = culprit.host
-        let (isFirst, seconds) = transport.withBook { book in
-            // Several damaged leaves of one connection are one offence.
-            guard !book.isBanned(culprit.peerID, now: MonotonicClock.now) else { return (false, 0) }
-            return (true, book.blame(culprit.peerID, host: host, now: MonotonicClock.now))
+        // Several damaged leaves of one connection are one offence.
+        let ban = transport.withBook { book -> Instant? in
+            let now = MonotonicClock.now
+            guard !book.isBanned(culprit.peerID, now: now) else { return nil }
+            return book.blame(culprit.peerID, host: host, now: now)
         }
-        if isFirst {
+        if let seconds = ban {
             logger.warning(
                 """
                 peer \(culprit.peerID.short) at \(culprit.address) is left out for \

@@ -1,6 +1,6 @@
 internal import PetalsCodec
 package import PetalsCore
-package import PetalsStore
+internal import PetalsStore
 internal import Synchronization
 
 extension Node {

@@ -1,4 +1,5 @@
 package import Logging
+internal import NIOCore
 internal import NIOPosix
 internal import PetalsCodec
 package import PetalsCore

@@ -1,4 +1,4 @@
-package import PetalsCore
+internal import PetalsCore
 
 /// How a node meets others.
 package struct NodeConfiguration: Sendable {

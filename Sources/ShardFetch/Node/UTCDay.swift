@@ -4,8 +4,7 @@ internal import Glibc
 package enum UTCDay {
     /// The day of the system's clock.
     package static var today: UInt32 {
-        // SAFETY: time(nil) writes nowhere.
-        let seconds = unsafe Glibc.time(nil)
+        let seconds = Glibc.time(nil)
         return UInt32(clamping: seconds / 86_400)
     }
 }

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NIOCore
 package import PetalsCore
 

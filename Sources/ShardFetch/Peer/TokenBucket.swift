@@ -1,5 +1,3 @@
-package import PetalsCore
-
 /// Allows `rate` events a second on average and `burst` at once.
 package struct TokenBucket: Sendable {
     private let rate: Double

@@ -34,7 +34,7 @@ struct BlobPublisher {
     private var store: Store { publisher.store }
 
     func publish(_ file: SourceListing.File) throws(PetalsError) -> Sealed {
-        let disk = try DiskFile.openPublished(file.path)
+        let disk = try PublishedFile(opening: file.path)
         let stamp = try disk.readStamp()
         if let known = try findUnchanged(file, stamp) {
             meter.add(3 * file.size)

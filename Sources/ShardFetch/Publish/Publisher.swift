@@ -1,6 +1,5 @@
 internal import Foundation
-internal import Logging
-internal import PetalsCodec
+package import PetalsCodec
 package import PetalsCore
 package import PetalsStore
 
@@ -49,17 +48,15 @@ package struct Publisher: Sendable {
 
     let store: Store
     let signer: SigningIdentity
-    let logger: Logger
     /// Told of blobs that became complete here, so that they are announced.
     let onBlob: @Sendable (StoredBlob) -> Void
 
     package init(
-        store: Store, signer: SigningIdentity, logger: Logger,
+        store: Store, signer: SigningIdentity,
         onBlob: @escaping @Sendable (StoredBlob) -> Void = { _ in }
     ) {
         self.store = store
         self.signer = signer
-        self.logger = logger
         self.onBlob = onBlob
     }
 
@@ -122,12 +119,8 @@ package struct Publisher: Sendable {
         _ row: ModelRow, replacing existing: ModelRow?, sealed: ManifestSealing.Sealed,
         blobs: [BlobRow], sources: [SourceRow]
     ) throws(PetalsError) {
-        if let existing, existing.origin == .published {
-            try store.registry.republish(
-                model: row, manifest: sealed.bytes, blobs: blobs, sources: sources)
-        } else {
-            try store.registry.publish(
-                model: row, manifest: sealed.bytes, blobs: blobs, sources: sources)
-        }
+        try store.registry.publish(
+            model: row, manifest: sealed.bytes, blobs: blobs, sources: sources,
+            isNewVersion: existing?.origin == .published)
     }
 }

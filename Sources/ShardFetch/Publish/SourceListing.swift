@@ -17,7 +17,7 @@ struct SourceListing {
 
         /// The entry of a file that is stored in the manifest itself.
         func inlinedEntry() throws(PetalsError) -> ManifestEntry {
-            let file = try DiskFile.openPublished(path)
+            let file = try PublishedFile(opening: path)
             let bytes = try file.read(count: size + 1, at: 0)
             guard bytes.count == size else { throw SourceListing.changed(path) }
             return ManifestEntry(
@@ -88,7 +88,7 @@ struct SourceListing {
 
     private static func file(_ url: URL, components: [String]) throws(PetalsError) -> File {
         let resolved = url.resolvingSymlinksInPath().path
-        let stamp = try DiskFile.openPublished(resolved).readStamp()
+        let stamp = try PublishedFile(opening: resolved).readStamp()
         guard stamp.isRegular else { throw unfit(url.path) }
         return File(
             path: resolved, modelPath: try ModelPath(components.joined(separator: "/")),

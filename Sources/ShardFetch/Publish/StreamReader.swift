@@ -12,7 +12,7 @@ struct StreamReader {
         let coded: [UInt8]
     }
 
-    let file: DiskFile
+    let file: PublishedFile
     let path: String
     /// Bytes of plaintext.
     let size: Int

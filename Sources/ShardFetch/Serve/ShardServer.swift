@@ -167,7 +167,7 @@ final class ShardServer: Sendable {
     /// A sealed descriptor or manifest that is here; nil where there is none.
     private func document(_ digest: Digest) -> [UInt8]? {
         do throws(PetalsError) {
-            if let blob = try store.blob(digest) { return blob.sealedDescriptor }
+            if let blob = store.blob(digest) { return blob.sealedDescriptor }
             return try store.registry.readManifest(digest)
         } catch {
             logger.warning("a document could not be read: \(error.message)")
