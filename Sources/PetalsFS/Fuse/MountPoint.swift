@@ -124,7 +124,7 @@ package struct MountPoint: Hashable, Sendable {
     }
 
     /// Makes a path absolute and free of symbolic links, without touching a mount at its end.
-    private static func resolve(_ path: String) throws(PetalsError) -> String {
+    static func resolve(_ path: String) throws(PetalsError) -> String {
         let mounts = MountTable.read()
         var current = path
         // As many links as Linux follows (path_resolution(7)).

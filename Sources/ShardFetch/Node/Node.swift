@@ -151,6 +151,13 @@ package final class Node: Sendable {
         try await documents.fetch(id, bytesMax: Limits.manifestBytesMax)
     }
 
+    /// Fetches what a file's first read would have to fetch first: its blob's descriptor.
+    ///
+    /// - Throws: as `open`.
+    package func warm(_ record: FileRecord) async throws(PetalsError) {
+        _ = try await open(record)
+    }
+
     /// Opens a file's blob: its descriptor comes from the store or from peers.
     func open(_ record: FileRecord) async throws(PetalsError) -> BlobSession {
         let session = try await open(

@@ -1,0 +1,170 @@
+internal import Foundation
+internal import Logging
+internal import PetalsCodec
+internal import PetalsCore
+internal import PetalsFS
+internal import PetalsStore
+internal import ShardFetch
+internal import Synchronization
+
+/// The registered models, with their manifests as far as they are here.
+///
+/// A model whose manifest is missing is *pending*: while a node runs, its manifest is asked for until
+/// it comes. Whoever shows models (the mount) is told of every change.
+final class ModelLibrary: Sendable {
+    /// A registered model.
+    struct Entry: Sendable {
+        let row: ModelRow
+        /// The opened manifest; nil while pending, and for models that are only held.
+        let opened: ManifestSealing.Opened?
+        /// The blobs that it consists of; empty while pending.
+        let grants: [BlobGrant]
+
+        var isPending: Bool { grants.isEmpty && opened == nil }
+        var manifest: ModelManifest? { opened?.manifest }
+    }
+
+    private struct State {
+        var entries: [String: Entry] = [:]
+        var fetching: [String: Task<Void, Never>] = [:]
+        var observer: (@Sendable ([Entry]) -> Void)?
+    }
+
+    private let store: Store
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    init(store: Store, logger: Logger) throws(PetalsError) {
+        self.store = store
+        self.logger = logger
+        try reload()
+    }
+
+    /// All models, by name.
+    var entries: [Entry] {
+        state.withLock { $0.entries.values.sorted { $0.row.name < $1.row.name } }
+    }
+
+    /// The model of a name.
+    ///
+    /// - Throws: `PetalsError.notFound` saying how to see what there is.
+    func entry(_ name: String) throws(PetalsError) -> Entry {
+        guard let entry = state.withLock({ $0.entries[name] }) else {
+            throw PetalsError(
+                .notFound,
+                "no model named “\(name)” is registered; `petalsfs ls` shows those that are")
+        }
+        return entry
+    }
+
+    /// Calls `observer` now and after each change.
+    func observe(_ observer: @escaping @Sendable ([Entry]) -> Void) {
+        state.withLock { $0.observer = observer }
+        observer(entries)
+    }
+
+    /// Reads the registry again.
+    func reload() throws(PetalsError) {
+        var fresh: [String: Entry] = [:]
+        for row in try store.registry.models() {
+            let known = state.withLock { $0.entries[row.name] }
+            if let known, known.row == row, !known.isPending {
+                fresh[row.name] = known
+            } else {
+                fresh[row.name] = try open(row)
+            }
+        }
+        let (entries, observer) = state.withLock { state in
+            state.entries = fresh
+            for (name, task) in state.fetching where fresh[name]?.isPending != true {
+                task.cancel()
+                state.fetching[name] = nil
+            }
+            return (fresh.values.sorted { $0.row.name < $1.row.name }, state.observer)
+        }
+        observer?(entries)
+    }
+
+    /// Opens a model's manifest where it is here.
+    private func open(_ row: ModelRow) throws(PetalsError) -> Entry {
+        guard let bytes = try store.registry.readManifest(row.manifestID) else {
+            return Entry(row: row, opened: nil, grants: [])
+        }
+        do throws(PetalsError) {
+            switch row.capability {
+            case .read(let key):
+                let opened = try ManifestSealing.openInner(
+                    bytes, readKey: key, id: row.manifestID)
+                return Entry(row: row, opened: opened, grants: opened.outer.grants)
+            case .relay(let key):
+                let outer = try ManifestSealing.openOuter(
+                    bytes, relayKey: key, id: row.manifestID)
+                return Entry(row: row, opened: nil, grants: outer.grants)
+            }
+        } catch {
+            logger.error("the manifest of “\(row.name)” cannot be used: \(error.message)")
+            return Entry(row: row, opened: nil, grants: [])
+        }
+    }
+
+    // MARK: Pending models
+
+    /// Asks peers for the manifests that are missing, until they come.
+    func fetchPending(with node: Node) {
+        for entry in entries where entry.isPending {
+            let row = entry.row
+            state.withLock { state in
+                guard state.fetching[row.name] == nil else { return }
+                state.fetching[row.name] = Task { [weak self] in
+                    await self?.fetch(row, with: node)
+                }
+            }
+        }
+    }
+
+    /// Waits until no model is pending, or for so many seconds.
+    func waitForManifests(seconds: Double) async {
+        let end = Date().addingTimeInterval(seconds)
+        while entries.contains(where: \.isPending), Date() < end {
+            // Cancelled: the caller goes on at once.
+            guard (try? await Task.sleep(for: .milliseconds(20))) != nil else { return }
+        }
+    }
+
+    private func fetch(_ row: ModelRow, with node: Node) async {
+        do throws(PetalsError) {
+            logger.debug("asking peers for the manifest of “\(row.name)”")
+            let bytes = try await node.fetchManifest(row.manifestID)
+            try store.registry.storeManifest(bytes, id: row.manifestID)
+            let entry = try open(row)
+            try store.registry.link(entry.grants.map(BlobRow.init(grant:)), to: row.name)
+            state.withLock { $0.fetching[row.name] = nil }
+            try reload()
+            logger.info("the manifest of “\(row.name)” is here: \(entry.grants.count) blobs")
+            await openLargest(of: entry, with: node)
+        } catch {
+            if error.code != .cancelled { logger.error("“\(row.name)”: \(error.message)") }
+        }
+    }
+
+    /// Fetches the descriptors of a model's largest files, so that their first read need not.
+    private func openLargest(of entry: Entry, with node: Node) async {
+        let records = (entry.manifest?.entries ?? []).compactMap { entry -> FileRecord? in
+            guard case .record(let record) = entry.content else { return nil }
+            return record
+        }
+        for record in records.sorted(by: { $0.size > $1.size }).prefix(
+            Limits.topicsPerPeerMax / 2)
+        {
+            // Cancelled, or not to be had now: the first read asks again.
+            guard (try? await node.warm(record)) != nil else { return }
+        }
+    }
+}
+
+extension BlobRow {
+    /// A blob of which only the right to hold it is known.
+    init(grant: BlobGrant) {
+        self.init(blobID: grant.blobID, relayKey: grant.relayKey)
+    }
+}

@@ -1,0 +1,140 @@
+internal import Foundation
+internal import Glibc
+internal import Logging
+internal import PetalsCore
+internal import PetalsFS
+internal import PetalsStore
+internal import ShardFetch
+internal import UnixSignals
+
+/// Runs a node from its start to its end, with the control socket beside it.
+struct NodeRunner {
+    let statePath: String
+    let logger: Logger
+    let limit: Int?
+    let network: NodeConfiguration
+
+    /// Runs `body` while the node is up; then stops it in order.
+    func run(
+        clearCache: Bool, body: (NodeService) async throws -> Void
+    ) async throws {
+        let service = try NodeService(statePath: statePath, logger: logger, limit: limit)
+        try await service.startNode(network)
+        let control = ControlServer(
+            service: service, path: service.folder.controlSocket, logger: logger)
+        let serving = Task {
+            do {
+                try await control.run()
+            } catch {
+                logger.error("commands cannot reach this node: \(error)")
+            }
+        }
+        defer { serving.cancel() }
+        do {
+            try await body(service)
+        } catch {
+            await service.stop(clearCache: clearCache)
+            throw error
+        }
+        await service.stop(clearCache: clearCache)
+        try? FileManager.default.removeItem(atPath: service.folder.controlSocket)
+    }
+}
+
+/// The mount of a running node, from its start to its end.
+struct MountRun {
+    let service: NodeService
+    let point: MountPoint
+    let options: MountOptions
+    let readTimeout: Double
+    let links: [String]
+    let hasPeers: Bool
+
+    /// Seconds to wait for the manifests of what was asked for before the mount says that it is
+    /// ready; without the network it starts with what it has.
+    static let manifestSeconds = 5.0
+
+    func run() async throws {
+        guard let node = service.node else { return }
+        for link in links { _ = try service.add(link: link, name: nil) }
+        if hasPeers || node.peerCount > 0 {
+            await service.library.waitForManifests(seconds: Self.manifestSeconds)
+        }
+        let tree = TreeStore(
+            startedAt: Int64(Date().timeIntervalSince1970), logger: service.logger,
+            status: { [service] in NodeService.json(service.status()) })
+        service.show(in: tree, with: node)
+        let mount = PetalsMount(
+            mountPoint: point, options: options, tree: tree,
+            readTimeout: .milliseconds(Int(readTimeout * 1000)), logger: service.logger,
+            statistics: { [service] in
+                let usage = service.store.usage()
+                return MountStatistics(
+                    usedBytes: usage.total, limitBytes: usage.limit ?? Self.freeBytes(service))
+            })
+        try mount.mount()
+        service.mounted(at: point.path) { Task { await mount.unmount() } }
+        Terminal.print("ready")
+        ServiceManager.notifyReady()
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await mount.waitUntilUnmounted() }
+            group.addTask { await Signals.waitForEnd() }
+            await group.next()
+            group.cancelAll()
+        }
+        await mount.unmount()
+    }
+
+    /// What the disk under the store has left, and what the store uses of it already.
+    private static func freeBytes(_ service: NodeService) -> Int {
+        let url = URL(fileURLWithPath: service.folder.path)
+        // A disk that does not say is shown as a terabyte: `df` hides what has no size.
+        let values = try? FileManager.default.attributesOfFileSystem(forPath: url.path)
+        let free = (values?[.systemFreeSize] as? Int) ?? 1 << 40
+        return free + service.store.usage().total
+    }
+}
+
+/// The signals that end a node.
+enum Signals {
+    /// Returns at the first SIGINT or SIGTERM, or when the task is cancelled.
+    static func waitForEnd() async {
+        for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) { return }
+    }
+}
+
+/// Tells systemd that a service is ready (sd_notify(3)): one datagram to `NOTIFY_SOCKET`.
+enum ServiceManager {
+    static func notifyReady() {
+        guard let path = ProcessInfo.processInfo.environment["NOTIFY_SOCKET"] else { return }
+        let helper = Process()
+        helper.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        helper.arguments = ["systemd-notify", "--ready", "--pid=\(getpid())"]
+        helper.environment = ["NOTIFY_SOCKET": path, "PATH": "/usr/bin:/bin"]
+        // Without systemd's helper there is no systemd to tell.
+        try? helper.run()
+    }
+}
+
+/// `--background`: starts this program again without the flag and waits for its “ready”.
+enum Background {
+    static func relaunch() throws {
+        let child = Process()
+        child.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+        child.arguments = CommandLine.arguments.dropFirst().filter { $0 != "--background" }
+        let output = Pipe()
+        child.standardOutput = output
+        child.standardInput = FileHandle.nullDevice
+        do {
+            try child.run()
+        } catch {
+            throw PetalsError(.system, "the background process did not start: \(error)")
+        }
+        let said = output.fileHandleForReading.availableData
+        guard String(decoding: said, as: UTF8.self).contains("ready") else {
+            child.waitUntilExit()
+            exit(child.terminationStatus == 0 ? 1 : child.terminationStatus)
+        }
+        Terminal.print("ready")
+    }
+}

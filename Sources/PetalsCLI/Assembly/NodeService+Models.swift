@@ -1,0 +1,264 @@
+internal import Foundation
+internal import Logging
+internal import PetalsCodec
+internal import PetalsCore
+internal import PetalsStore
+internal import ShardFetch
+internal import Synchronization
+
+extension NodeService {
+    // MARK: Publish
+
+    func publish(
+        _ request: ControlRequest.PublishRequest,
+        progress: @escaping @Sendable (Int, Int) -> Void
+    ) async throws(PetalsError) -> ControlResult {
+        var options = Publisher.Options()
+        options.name = request.name
+        options.isPrivate = request.isPrivate
+        options.metadata.license = request.license ?? ""
+        if let k = request.dataShards, let n = request.groupShards { options.shards = (k, n) }
+        let node = node
+        let publisher = Publisher(store: store, signer: identity.signing) { node?.announce($0) }
+        let chosen = options
+        let publication = try await onThread { () throws(PetalsError) in
+            try publisher.publish(path: request.path, options: chosen, progress: progress)
+        }
+        try library.reload()
+        let hints = node?.listening.map { [$0.description] } ?? []
+        return .published(
+            PublishedModel(
+                name: publication.name,
+                link: Self.withHints(publication.link, hints),
+                relay: Self.withHints(publication.relayCap, hints),
+                manifest: publication.manifestID.hex, size: publication.manifest.size,
+                stored: publication.manifest.storedSize,
+                files: publication.manifest.entries.map(Self.file)))
+    }
+
+    private static func withHints(_ link: ModelLink, _ peers: [String]) -> String {
+        ModelLink(
+            capability: link.capability, manifestID: link.manifestID, name: link.name,
+            peers: peers
+        ).text
+    }
+
+    private static func file(_ entry: ManifestEntry) -> PublishedModel.File {
+        let (sha256, blob) =
+            switch entry.content {
+            case .record(let record): (record.sha256, Optional(record.blobID.hex))
+            case .inlined(let bytes): (PetalsCodec.sha256(bytes), nil)
+            }
+        return PublishedModel.File(
+            path: entry.path.description, size: entry.size, stored: entry.storedSize,
+            sha256: sha256.hex, blob: blob)
+    }
+
+    // MARK: Hold
+
+    func hold(
+        _ request: ControlRequest.HoldRequest, progress: @escaping @Sendable (Int, Int) -> Void
+    ) async throws(PetalsError) -> ControlResult {
+        let link = try ModelLink(parsing: request.link)
+        guard let node else {
+            throw PetalsError(.unavailable, "no node runs to fetch the shards with")
+        }
+        node.dial(Self.endpoints(request.peers + link.peers))
+        let relayKey =
+            switch link.capability {
+            case .read(let key): KeyDerivation.relayKey(of: key)
+            case .relay(let key): key
+            }
+        let bytes: [UInt8]
+        if let here = try store.registry.readManifest(link.manifestID) {
+            bytes = here
+        } else {
+            bytes = try await node.fetchManifest(link.manifestID)
+        }
+        let outer = try ManifestSealing.openOuter(bytes, relayKey: relayKey, id: link.manifestID)
+        let held = try await fetchShards(of: outer, request, node: node, progress: progress)
+        let name = link.name ?? "model-\(link.manifestID.short)"
+        try registerHeld(name, link, relayKey, bytes, outer, shards: request.shards)
+        return .held(
+            HeldModel(
+                name: name, manifest: link.manifestID.hex, blobs: outer.grants.count,
+                shards: held.shards, bytes: held.bytes))
+    }
+
+    /// Fetches the wanted shards of each blob; what is here already costs nothing, so that a hold
+    /// that was interrupted goes on where it was.
+    private func fetchShards(
+        of outer: ManifestOuter, _ request: ControlRequest.HoldRequest, node: Node,
+        progress: @escaping @Sendable (Int, Int) -> Void
+    ) async throws(PetalsError) -> (shards: Int, bytes: Int) {
+        var work: [(BlobSession, [ShardIndex])] = []
+        var total = 0
+        for grant in outer.grants {
+            let session = try await node.open(grant.blobID, relayKey: grant.relayKey)
+            let shards = Self.shards(request.shards, of: session.geometry)
+            try store.setClass(.held, of: shards, blob: grant.blobID)
+            total += shards.reduce(0) { $0 + session.geometry.shardLength($1) }
+            work.append((session, shards))
+        }
+        let done = Atomic<Int>(0)
+        let bytes = total
+        for (session, shards) in work {
+            try await node.fetchWhole(session, shards: shards) {
+                progress(done.wrappingAdd($0, ordering: .relaxed).newValue, bytes)
+            }
+            try session.stored.flush()
+        }
+        return (work.reduce(0) { $0 + $1.1.count }, total)
+    }
+
+    /// The shards that `--shards` names: these columns of every group, counted round in blobs that
+    /// have fewer; all shards when nothing is named.
+    static func shards(_ columns: [Int]?, of geometry: BlobGeometry) -> [ShardIndex] {
+        let all = (0..<geometry.shardCount).map { ShardIndex($0) }
+        guard let columns else { return all }
+        let wanted = Set(columns.map { $0 % geometry.groupShards })
+        return all.filter { wanted.contains(geometry.column(of: $0)) }
+    }
+
+    private func registerHeld(
+        _ name: String, _ link: ModelLink, _ relayKey: SecretKey, _ manifest: [UInt8],
+        _ outer: ManifestOuter, shards: [Int]?
+    ) throws(PetalsError) {
+        if library.entries.contains(where: { $0.row.manifestID == link.manifestID }) { return }
+        try store.registry.storeManifest(manifest, id: link.manifestID)
+        try store.registry.add(
+            ModelRow(
+                name: name, manifestID: link.manifestID, capability: .relay(relayKey),
+                origin: .held, addedAt: Int(Date().timeIntervalSince1970), shards: shards),
+            blobs: outer.grants.map(BlobRow.init(grant:)))
+        try library.reload()
+    }
+
+    // MARK: Cache and care
+
+    func prefetch(
+        _ name: String, wait: Bool, progress: @escaping @Sendable (Int, Int) -> Void
+    ) async throws(PetalsError) -> ControlResult {
+        guard let node else {
+            throw PetalsError(.unavailable, "no node runs to fetch “\(name)” with")
+        }
+        guard let manifest = try library.entry(name).manifest else {
+            throw PetalsError(
+                .unavailable,
+                "the manifest of “\(name)” has not arrived yet; check that a peer has the model")
+        }
+        let readers = manifest.entries.compactMap { entry -> BlobReader? in
+            guard case .record(let record) = entry.content else { return nil }
+            return node.reader(for: record)
+        }
+        let total = readers.reduce(0) { $0 + $1.record.frames.storedLength }
+        let done = Atomic<Int>(readers.reduce(0) { $0 + $1.cachedBytes })
+        let logger = logger
+        let fetch = Task {
+            do throws(PetalsError) {
+                for reader in readers {
+                    try await reader.prefetch {
+                        progress(done.wrappingAdd($0, ordering: .relaxed).newValue, total)
+                    }
+                }
+            } catch {
+                logger.warning("“\(name)” was not fetched whole: \(error.message)")
+            }
+        }
+        if wait {
+            await withTaskCancellationHandler {
+                await fetch.value
+            } onCancel: {
+                fetch.cancel()
+            }
+        }
+        return .done
+    }
+
+    func verify(
+        _ name: String?, progress: @escaping @Sendable (Int, Int) -> Void
+    ) async throws(PetalsError) -> VerifySummary {
+        var blobs: [BlobID]?
+        if let name { blobs = try library.entry(name).grants.map(\.blobID) }
+        let store = store
+        let total = store.usage().total
+        let wanted = blobs
+        let report = try await onThread { () throws(PetalsError) in
+            try store.verify(blobs: wanted) { progress(min($0.bytes, total), total) }
+        }
+        return VerifySummary(
+            cells: report.cells, bytes: report.bytes,
+            damaged: report.damaged.map { "blob \($0.blobID.short) \($0.address)" },
+            changedFiles: report.staleSources, clean: report.isClean)
+    }
+
+    // MARK: Facts
+
+    func summary(_ entry: ModelLibrary.Entry) -> ModelSummary {
+        let manifest = entry.manifest
+        return ModelSummary(
+            name: entry.row.name, origin: entry.row.origin.rawValue,
+            manifest: entry.row.manifestID.hex, pending: entry.isPending,
+            size: manifest?.size ?? 0, stored: manifest?.storedSize ?? storedSize(entry),
+            cached: cachedSize(entry), files: manifest?.entries.count ?? 0,
+            format: manifest?.metadata.format ?? "", license: manifest?.metadata.license ?? "")
+    }
+
+    private func storedSize(_ entry: ModelLibrary.Entry) -> Int {
+        entry.grants.reduce(0) {
+            $0 + (store.blob($1.blobID)?.geometry.storedLength ?? 0)
+        }
+    }
+
+    /// Bytes of a model's cells that are in this node, parity included for models that are held.
+    private func cachedSize(_ entry: ModelLibrary.Entry) -> Int {
+        entry.grants.reduce(0) { sum, grant in
+            guard let blob = store.blob(grant.blobID) else { return sum }
+            let wantsParity = entry.row.origin == .held
+            return sum
+                + blob.heldShards().reduce(0) { sum, shard in
+                    guard wantsParity || blob.geometry.isData(shard) else { return sum }
+                    return sum
+                        + min(
+                            blob.holdings(of: shard).count * Limits.cellBytes,
+                            blob.geometry.shardLength(shard))
+                }
+        }
+    }
+
+    func details(_ name: String) throws(PetalsError) -> ModelDetails {
+        let entry = try library.entry(name)
+        let row = entry.row
+        let link =
+            switch row.capability {
+            case .read:
+                Optional(
+                    ModelLink(
+                        capability: row.capability, manifestID: row.manifestID, name: row.name
+                    ).text)
+            case .relay: nil as String?
+            }
+        let relayKey =
+            switch row.capability {
+            case .read(let key): KeyDerivation.relayKey(of: key)
+            case .relay(let key): key
+            }
+        return ModelDetails(
+            summary: summary(entry), link: link,
+            relay: ModelLink(
+                capability: .relay(relayKey), manifestID: row.manifestID, name: row.name
+            ).text,
+            publisher: entry.opened.map { Base32.encode($0.publisher) },
+            metadata: entry.manifest?.metadata,
+            files: (entry.manifest?.entries ?? []).map(Self.file))
+    }
+
+    func status() -> StatusSummary {
+        let usage = store.usage()
+        var classes: [String: Int] = [:]
+        for (shardClass, bytes) in usage.bytes { classes[shardClass.rawValue] = bytes }
+        return StatusSummary(
+            state: folder.path, mount: mountPath, node: node?.status(), store: classes,
+            storeLimit: usage.limit, models: library.entries.count)
+    }
+}

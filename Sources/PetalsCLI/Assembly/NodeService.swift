@@ -1,0 +1,184 @@
+internal import Foundation
+internal import Logging
+internal import PetalsCodec
+internal import PetalsCore
+internal import PetalsFS
+internal import PetalsStore
+internal import ShardFetch
+internal import Synchronization
+
+/// A state folder at work: its store, its models, and the node when one runs. Carries out
+/// `ControlRequest`s, whoever brings them.
+final class NodeService: Sendable {
+    let folder: StateFolder
+    let store: Store
+    let identity: NodeIdentity
+    let library: ModelLibrary
+    let logger: Logger
+    private let state = Mutex(State())
+
+    private struct State {
+        var node: Node?
+        var mountPath: String?
+        var unmount: (@Sendable () -> Void)?
+    }
+
+    /// Opens a state folder and takes its lock.
+    ///
+    /// - Throws: `PetalsError` saying what is wrong with the folder.
+    init(statePath: String, logger: Logger, limit: Int? = nil) throws(PetalsError) {
+        self.logger = logger
+        folder = try StateFolder(opening: statePath)
+        identity = try NodeIdentity(seed: try folder.identitySeed())
+        store = try Store(folder: folder, logger: logger, limit: limit)
+        try store.collectGarbage()
+        library = try ModelLibrary(store: store, logger: logger)
+    }
+
+    // MARK: Life
+
+    var node: Node? { state.withLock { $0.node } }
+    var mountPath: String? { state.withLock { $0.mountPath } }
+
+    /// Starts a node and asks for what is missing.
+    @discardableResult
+    func startNode(_ configuration: NodeConfiguration) async throws(PetalsError) -> Node {
+        let node = Node(
+            store: store, identity: identity, configuration: configuration, logger: logger)
+        try await node.start()
+        state.withLock { $0.node = node }
+        if let listening = node.listening {
+            try folder.replaceFile("listen", with: Array("\(listening)\n".utf8))
+        }
+        library.fetchPending(with: node)
+        return node
+    }
+
+    /// Says that models are mounted, and how `umount` ends that.
+    func mounted(at path: String, unmount: @escaping @Sendable () -> Void) {
+        state.withLock { state in
+            state.mountPath = path
+            state.unmount = unmount
+        }
+    }
+
+    /// Stops the node; the state folder is free when the process ends.
+    func stop(clearCache: Bool) async {
+        let node = state.withLock { state in
+            defer { state.node = nil }
+            return state.node
+        }
+        await node?.stop()
+        if node?.listening != nil { try? FileManager.default.removeItem(atPath: folder.listenFile) }
+        guard clearCache else { return }
+        do throws(PetalsError) {
+            try store.clearCached()
+        } catch {
+            logger.error("the cache could not be cleared: \(error.message)")
+        }
+    }
+
+    // MARK: Requests
+
+    /// Carries out a request as a stream of events that ends with its result.
+    func events(for request: ControlRequest) -> AsyncStream<ControlEvent> {
+        AsyncStream(bufferingPolicy: .bufferingNewest(64)) { continuation in
+            let task = Task {
+                do throws(PetalsError) {
+                    let result = try await perform(request) {
+                        continuation.yield(.progress(done: $0, total: $1))
+                    }
+                    continuation.yield(.result(result))
+                } catch {
+                    continuation.yield(
+                        .failure(code: error.code.rawValue, message: error.message))
+                }
+                continuation.finish()
+            }
+            // A command that is interrupted takes its request with it.
+            continuation.onTermination = { _ in task.cancel() }
+        }
+    }
+
+    /// Carries out a request.
+    func perform(
+        _ request: ControlRequest, progress: @escaping @Sendable (Int, Int) -> Void
+    ) async throws(PetalsError) -> ControlResult {
+        switch request {
+        case .publish(let request): try await publish(request, progress: progress)
+        case .hold(let request): try await hold(request, progress: progress)
+        case .add(let request): .model(try add(link: request.link, name: request.name))
+        case .list: .models(library.entries.map(summary))
+        case .info(let name): .details(try details(name))
+        case .remove(let name): try remove(name)
+        case .prefetch(let name, let wait):
+            try await prefetch(name, wait: wait, progress: progress)
+        case .verify(let name): .verified(try await verify(name, progress: progress))
+        case .status: .status(status())
+        case .unmount: try unmount()
+        }
+    }
+
+    private func unmount() throws(PetalsError) -> ControlResult {
+        guard let unmount = state.withLock({ $0.unmount }) else {
+            throw PetalsError(.notFound, "the node of \(folder.path) has no mount")
+        }
+        unmount()
+        return .done
+    }
+
+    private func remove(_ name: String) throws(PetalsError) -> ControlResult {
+        let orphans = try store.registry.removeModel(name)
+        node?.forget(orphans)
+        try library.reload()
+        try store.remove(blobs: orphans)
+        return .done
+    }
+
+    /// Registers a model that is to be read.
+    func add(link text: String, name: String?) throws(PetalsError) -> ModelSummary {
+        let link = try ModelLink(parsing: text)
+        guard case .read = link.capability else {
+            throw PetalsError(
+                .badInput,
+                "this is a relay cap: it lets a node hold the model (`petalsfs hold`) and not read "
+                    + "it; ask its publisher for the link that begins with petals:r1:")
+        }
+        if let same = library.entries.first(where: {
+            $0.row.manifestID == link.manifestID && $0.row.capability == link.capability
+                && (name == nil || name == $0.row.name)
+        }) {
+            return summary(same)
+        }
+        let chosen = name ?? link.name ?? "model-\(link.manifestID.short)"
+        try ModelPath.check(component: chosen)
+        try store.registry.add(
+            ModelRow(
+                name: chosen, manifestID: link.manifestID, capability: link.capability,
+                origin: .added, addedAt: Int(Date().timeIntervalSince1970)))
+        try library.reload()
+        if let node {
+            node.dial(Self.endpoints(link.peers))
+            library.fetchPending(with: node)
+        }
+        return summary(try library.entry(chosen))
+    }
+
+    /// The addresses among a link's hints; what is no address is no hint.
+    static func endpoints(_ hints: [String]) -> [SocketEndpoint] {
+        hints.compactMap { try? SocketEndpoint(parsing: $0) }
+    }
+
+    /// Runs blocking work on a thread of its own.
+    func onThread<Value: Sendable>(
+        _ work: @escaping @Sendable () throws(PetalsError) -> Value
+    ) async throws(PetalsError) -> Value {
+        let result = await withCheckedContinuation { continuation in
+            Thread {
+                let result = Result { () throws(PetalsError) in try work() }
+                continuation.resume(returning: result)
+            }.start()
+        }
+        return try result.get()
+    }
+}

@@ -1,0 +1,55 @@
+internal import ArgumentParser
+internal import Foundation
+internal import PetalsCore
+
+/// `petalsfs prefetch`
+struct Prefetch: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Fetches a model before it is read.")
+
+    @Argument(help: "The model's name.")
+    var name: String
+
+    @Flag(help: "Return only when all of it is here.")
+    var wait = false
+
+    @OptionGroup var network: NetworkOptions
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        // Without a running node the process is the node, and must stay until it is done.
+        let conductor = Conductor(
+            options: common, network: try network.configuration(listenByDefault: nil),
+            title: "fetching")
+        _ = try await conductor.perform(.prefetch(name: name, wait: wait))
+    }
+}
+
+/// `petalsfs verify`
+struct Verify: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Reads everything that is stored and checks it against its tree.",
+        discussion: "What does not match is forgotten, and fetched again when it is needed.")
+
+    @Argument(help: "The model; all of them unless given.")
+    var name: String?
+
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let result = try await Conductor(options: common, title: "verifying")
+            .perform(.verify(name: name))
+        guard case .verified(let report) = result else { return }
+        if output.json {
+            try Output.printJSON(report)
+        } else {
+            for cell in report.damaged { Terminal.print("damaged, forgotten: \(cell)") }
+            for file in report.changedFiles { Terminal.print("changed since published: \(file)") }
+            Terminal.print(
+                "\(report.clean ? "clean" : "not clean"): \(report.cells) cells, "
+                    + "\(ByteCount(report.bytes)) checked, \(report.damaged.count) damaged")
+        }
+        if !report.clean { throw ExitCode(1) }
+    }
+}

@@ -1,0 +1,186 @@
+internal import ArgumentParser
+internal import Foundation
+internal import PetalsCore
+
+/// `petalsfs publish`
+struct Publish: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Publishes a file or a folder as a model and prints its link.",
+        discussion: """
+            The file stays where it is and is served from there; only parity is stored beside it. \
+            Whoever has a public file can tell that you hold it; --private hides that.
+            """)
+
+    @Argument(help: "The file or folder.", completion: .file())
+    var path: String
+
+    @Option(help: "The model's name; the file's name unless given.")
+    var name: String?
+
+    @Flag(name: .customLong("private"), help: "Seal with a random key instead of a derived one.")
+    var isPrivate = false
+
+    @Option(help: "The licence, as text.")
+    var license: String?
+
+    @Option(help: "Shards to read and shards in all, K/N, for each group.")
+    var shards: String?
+
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        var request = ControlRequest.PublishRequest(
+            path: URL(fileURLWithPath: path).standardizedFileURL.path, name: name,
+            isPrivate: isPrivate, license: license)
+        if let shards {
+            let parts = shards.split(separator: "/").map { Int($0) }
+            guard parts.count == 2, let k = parts[0], let n = parts[1],
+                (1...Limits.dataShardsMax).contains(k),
+                n > k, n <= Limits.groupShardsMax
+            else {
+                throw ValidationError(
+                    "--shards takes K/N, for example 5/8, with K from 1 to \(Limits.dataShardsMax) "
+                        + "and N from K+1 to \(Limits.groupShardsMax)")
+            }
+            request.dataShards = k
+            request.groupShards = n
+        }
+        let conductor = Conductor(options: common, title: "publishing")
+        guard case .published(let model) = try await conductor.perform(.publish(request)) else {
+            return
+        }
+        if output.json { return try Output.printJSON(model) }
+        Terminal.print("name    \(model.name)")
+        Terminal.print("size    \(ByteCount(model.size)), stored \(ByteCount(model.stored))")
+        Terminal.print("files   \(model.files.count)")
+        Terminal.print("relay   \(model.relay)")
+        Terminal.print(model.link)
+    }
+}
+
+/// `petalsfs add`
+struct Add: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Registers a model by its link, so that it can be mounted.")
+
+    @Argument(help: "The link; - reads it from standard input, where `ps` does not see it.")
+    var link: String
+
+    @Option(help: "The name to register it under; the link's own unless given.")
+    var name: String?
+
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let text = try Output.link(link)
+        let result = try await Conductor(options: common)
+            .perform(.add(.init(link: text, name: name)))
+        guard case .model(let model) = result else { return }
+        if output.json { return try Output.printJSON(model) }
+        Terminal.print(model.name)
+    }
+}
+
+/// `petalsfs ls`
+struct List: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ls", abstract: "Lists the registered models.")
+
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        guard case .models(let models) = try await Conductor(options: common).perform(.list) else {
+            return
+        }
+        if output.json { return try Output.printJSON(models) }
+        guard !models.isEmpty else {
+            return Terminal.printError(
+                "No model is registered; publish one, or add one with `petalsfs add LINK`.")
+        }
+        var table = TextTable(["NAME", "SIZE", "STORED", "HERE", "FILES", "FORMAT", "STATE"])
+        for model in models {
+            let percent = model.stored == 0 ? 0 : min(100, model.cached * 100 / model.stored)
+            table.add([
+                model.name, model.size == 0 ? "-" : "\(ByteCount(model.size))",
+                model.stored == 0 ? "-" : "\(ByteCount(model.stored))", "\(percent) %",
+                model.files == 0 ? "-" : "\(model.files)",
+                model.format.isEmpty ? "-" : model.format,
+                model.pending ? "waits for its manifest" : model.origin,
+            ])
+        }
+        Terminal.print(table.text)
+    }
+}
+
+/// `petalsfs info`
+struct Info: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Shows what is known of a model, its link included.")
+
+    @Argument(help: "The model's name.")
+    var name: String
+
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let result = try await Conductor(options: common).perform(.info(name: name))
+        guard case .details(let model) = result else { return }
+        if output.json { return try Output.printJSON(model) }
+        let summary = model.summary
+        Terminal.print("name       \(summary.name)")
+        Terminal.print("state      \(summary.pending ? "waits for its manifest" : summary.origin)")
+        Terminal.print("manifest   \(summary.manifest)")
+        Terminal.print("size       \(ByteCount(summary.size)), stored \(ByteCount(summary.stored))")
+        Terminal.print("here       \(ByteCount(summary.cached))")
+        if !summary.format.isEmpty { Terminal.print("format     \(summary.format)") }
+        if !summary.license.isEmpty { Terminal.print("license    \(summary.license)") }
+        if let publisher = model.publisher { Terminal.print("publisher  \(publisher)") }
+        if let link = model.link { Terminal.print("link       \(link)") }
+        Terminal.print("relay cap  \(model.relay)")
+        guard !model.files.isEmpty else { return }
+        var table = TextTable(["FILE", "SIZE", "STORED", "SHA-256"])
+        for file in model.files {
+            table.add([
+                file.path, "\(ByteCount(file.size))", "\(ByteCount(file.stored))", file.sha256,
+            ])
+        }
+        Terminal.print(table.text)
+    }
+}
+
+/// `petalsfs rm`
+struct Remove: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rm",
+        abstract: "Forgets a model and deletes its shards here; published files stay.")
+
+    @Argument(help: "The model's name.")
+    var name: String
+
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        _ = try await Conductor(options: common).perform(.remove(name: name))
+    }
+}
+
+/// What several commands do with their input and output.
+enum Output {
+    /// Prints one JSON document.
+    static func printJSON(_ value: some Encodable) throws {
+        Terminal.print(String(decoding: try JSONEncoder.petals.encode(value), as: UTF8.self))
+    }
+
+    /// The link that an argument gives or stands for.
+    static func link(_ argument: String) throws(PetalsError) -> String {
+        guard argument == "-" else { return argument }
+        guard let line = readLine() else {
+            throw PetalsError(.badInput, "there is no link on standard input; pipe one in")
+        }
+        return line
+    }
+}

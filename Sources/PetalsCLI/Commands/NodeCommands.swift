@@ -1,0 +1,211 @@
+internal import ArgumentParser
+internal import Foundation
+internal import Logging
+internal import PetalsCore
+internal import PetalsFS
+internal import PetalsStore
+internal import ShardFetch
+
+/// `petalsfs serve`
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Runs a node without a mount: serves what it holds.")
+
+    @OptionGroup var network: NetworkOptions
+
+    @Option(help: "The most disk to use for shards, for example 50G.")
+    var donate: String?
+
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let limit = try Sizes.parse(donate, option: "--donate")
+        let runner = NodeRunner(
+            statePath: common.state, logger: common.makeLogger(normal: .info), limit: limit,
+            network: try network.configuration(listenByDefault: "0.0.0.0:0"))
+        try await runner.run(clearCache: false) { service in
+            let address = service.node?.listening?.description ?? "nowhere"
+            Terminal.print("listening on \(address)")
+            await Signals.waitForEnd()
+        }
+    }
+}
+
+/// `petalsfs hold`
+struct Hold: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Fetches shards of a model and keeps them, without being able to read them.",
+        discussion: "Interrupted, it goes on where it was when it is run again.")
+
+    @Argument(help: "The relay cap, or the link; - reads it from standard input.")
+    var link: String
+
+    @Option(help: "Which shards of each group, for example 0,3,7; all unless given.")
+    var shards: String?
+
+    @OptionGroup var network: NetworkOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        var chosen: [Int]?
+        if let shards {
+            let numbers = shards.split(separator: ",").map { Int($0) }
+            let valid = numbers.compactMap { $0 }.filter { (0..<Limits.groupShardsMax).contains($0) }
+            guard !valid.isEmpty, valid.count == numbers.count else {
+                throw ValidationError(
+                    "--shards takes numbers from 0 to \(Limits.groupShardsMax - 1), for example "
+                        + "0,3,7")
+            }
+            chosen = valid
+        }
+        let conductor = Conductor(
+            options: common, network: try network.configuration(listenByDefault: nil),
+            title: "fetching")
+        let request = ControlRequest.HoldRequest(
+            link: try Output.link(link), shards: chosen, peers: network.peers)
+        guard case .held(let model) = try await conductor.perform(.hold(request)) else { return }
+        if output.json { return try Output.printJSON(model) }
+        Terminal.print(
+            "\(model.name): \(model.shards) shards of \(model.blobs) blobs, "
+                + "\(ByteCount(model.bytes))")
+    }
+}
+
+/// `petalsfs mount`
+struct Mount: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Runs a node and shows the registered models in a directory.",
+        discussion: """
+            Prints “ready” when the mount answers. Ends when it is unmounted, on SIGINT and on \
+            SIGTERM; the cache is then cleared.
+            """)
+
+    @Argument(help: "The directory; it must exist and be empty.", completion: .directory)
+    var directory: String
+
+    @Argument(help: "Links of models to register first.")
+    var links: [String] = []
+
+    @OptionGroup var network: NetworkOptions
+
+    @Option(name: .customShort("o"), help: "Mount options, for example allow_other.")
+    var mountOptions: [String] = []
+
+    @Option(help: "Seconds that a read may wait for its bytes before it fails.")
+    var readTimeout: Double = 600
+
+    @Option(help: "The most disk to use for the cache, for example 50G.")
+    var cacheLimit: String?
+
+    @Flag(help: "Keep the cache when unmounted.")
+    var keepCache = false
+
+    @Flag(help: "Return when the mount is ready, and go on in the background.")
+    var background = false
+
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        guard readTimeout > 0, readTimeout < 1e7 else {
+            throw ValidationError("--read-timeout takes a number of seconds above 0")
+        }
+        if background { return try Background.relaunch() }
+        let logger = common.makeLogger(normal: .info)
+        let options = try MountOptions(parsing: mountOptions)
+        let limit = try Sizes.parse(cacheLimit, option: "--cache-limit")
+        // Before anything is opened: the commonest mistakes are about the directory.
+        let point = try MountPoint.prepare(directory, options: options, logger: logger)
+        let runner = NodeRunner(
+            statePath: common.state, logger: logger, limit: limit,
+            network: try network.configuration(listenByDefault: "0.0.0.0:0"))
+        try await runner.run(clearCache: !keepCache) { service in
+            try await MountRun(
+                service: service, point: point, options: options, readTimeout: readTimeout,
+                links: links, hasPeers: !network.peers.isEmpty
+            ).run()
+        }
+    }
+}
+
+/// `petalsfs umount`
+struct Unmount: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "umount", abstract: "Unmounts a directory and waits until its node is gone.")
+
+    @Argument(help: "The directory.", completion: .directory)
+    var directory: String
+
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        let holder = try StateFolder.holder(of: common.state)
+        try MountPoint.unmount(directory)
+        // The node of this state folder may be another's: it is then not going to end, and ten
+        // seconds are more than one that ends takes.
+        guard let holder, holder > 0, try await isServing(directory) else { return }
+        for _ in 0..<200 where try StateFolder.holder(of: common.state) == holder {
+            try await Task.sleep(for: .milliseconds(50))
+        }
+    }
+
+    private func isServing(_ directory: String) async throws -> Bool {
+        let client = ControlClient(socketPath: common.state + "/control.sock")
+        // A node that does not answer any more is ending.
+        guard let result = try? await client.perform(.status, progress: { _, _ in }),
+            case .status(let status) = result, let mount = status.mount
+        else { return true }
+        let path = URL(fileURLWithPath: directory).resolvingSymlinksInPath().path
+        return mount == path
+    }
+}
+
+/// `petalsfs status`
+struct Status: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Shows the running node and the store.")
+
+    @Flag(help: "Show it again every second.")
+    var watch = false
+
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        repeat {
+            let result = try await Conductor(options: common).perform(.status)
+            guard case .status(let status) = result else { return }
+            if output.json { try Output.printJSON(status) } else { show(status) }
+            if watch { try await Task.sleep(for: .seconds(1)) }
+        } while watch
+    }
+
+    private func show(_ status: StatusSummary) {
+        Terminal.print("state    \(status.state), \(status.models) models")
+        let classes = status.store.filter { $0.value > 0 }.sorted { $0.key < $1.key }
+            .map { "\($0.key) \(ByteCount($0.value))" }
+        Terminal.print("store    \(classes.isEmpty ? "empty" : classes.joined(separator: ", "))")
+        guard let node = status.node else { return Terminal.print("node     not running") }
+        if let mount = status.mount { Terminal.print("mount    \(mount)") }
+        Terminal.print("node     \(node.peerID)")
+        Terminal.print("listen   \(node.listen ?? "no")")
+        Terminal.print(
+            "traffic  \(ByteCount(node.fetchedBytes)) fetched, \(ByteCount(node.servedBytes)) "
+                + "served, \(node.rebuiltCells) cells rebuilt, \(node.damagedLeaves) damaged")
+        for peer in node.peers {
+            Terminal.print(
+                "peer     \(peer.id.prefix(16)) \(peer.dialled ? "at" : "from") \(peer.address)")
+        }
+    }
+}
+
+/// Sizes on the command line.
+enum Sizes {
+    static func parse(_ text: String?, option: String) throws -> Int? {
+        guard let text else { return nil }
+        guard let size = ByteCount(parsing: text), size.bytes > 0 else {
+            throw ValidationError("\(option) takes a size, for example 50G or 800MiB")
+        }
+        return size.bytes
+    }
+}

@@ -1,0 +1,67 @@
+internal import ArgumentParser
+internal import Foundation
+internal import Logging
+internal import PetalsCore
+internal import ShardFetch
+
+/// What every command takes.
+struct CommonOptions: ParsableArguments {
+    @Option(
+        name: .customLong("state"), help: "The folder that holds this node's identity and shards.",
+        completion: .directory)
+    var stateFolder: String?
+
+    @Flag(name: .shortAndLong, help: "Say more; twice for even more.")
+    var verbose: Int
+
+    @Flag(name: .shortAndLong, help: "Say only what went wrong.")
+    var quiet = false
+
+    @Option(name: .customLong("log-format"), help: "How logs look: text or json.")
+    var logFormat: LogFormat = .text
+
+    /// The state folder: the option, `PETALSFS_STATE`, or the XDG state directory.
+    var state: String {
+        let environment = ProcessInfo.processInfo.environment
+        if let stateFolder { return stateFolder }
+        if let folder = environment["PETALSFS_STATE"], !folder.isEmpty { return folder }
+        if let folder = environment["XDG_STATE_HOME"], folder.hasPrefix("/") {
+            return folder + "/petalsfs"
+        }
+        return FileManager.default.homeDirectoryForCurrentUser.path + "/.local/state/petalsfs"
+    }
+
+    /// The logger of this process; `normal` is the level when neither -v nor -q is given.
+    func makeLogger(normal: Logger.Level) -> Logger {
+        let level: Logger.Level =
+            quiet ? .error : verbose >= 2 ? .trace : verbose == 1 ? .debug : normal
+        let format = logFormat
+        return Logger(label: "petalsfs") { _ in LineLogHandler(format: format, level: level) }
+    }
+}
+
+/// Where a node listens and whom it dials.
+struct NetworkOptions: ParsableArguments {
+    @Option(help: "The address to listen on, HOST:PORT; port 0 picks one.")
+    var listen: String?
+
+    @Option(name: .customLong("peer"), help: "An address to dial, HOST:PORT; may be repeated.")
+    var peers: [String] = []
+
+    func configuration(listenByDefault: String?) throws(PetalsError) -> NodeConfiguration {
+        var configuration = NodeConfiguration()
+        if let address = listen ?? listenByDefault {
+            configuration.listen = try SocketEndpoint(parsing: address)
+        }
+        for peer in peers { configuration.peers.append(try SocketEndpoint(parsing: peer)) }
+        return configuration
+    }
+}
+
+/// For commands that print facts.
+struct OutputOptions: ParsableArguments {
+    @Flag(help: "Print one JSON document.")
+    var json = false
+}
+
+extension LogFormat: ExpressibleByArgument {}

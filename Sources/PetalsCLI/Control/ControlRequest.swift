@@ -1,0 +1,136 @@
+internal import PetalsCore
+internal import ShardFetch
+
+/// What a command asks of a node. Travels as JSON through `control.sock`.
+enum ControlRequest: Codable, Sendable {
+    case publish(PublishRequest)
+    case hold(HoldRequest)
+    case add(AddRequest)
+    case list
+    case info(name: String)
+    case remove(name: String)
+    case prefetch(name: String, wait: Bool)
+    case verify(name: String?)
+    case status
+    case unmount
+
+    struct PublishRequest: Codable, Sendable {
+        var path: String
+        var name: String?
+        var isPrivate: Bool
+        var license: String?
+        var dataShards: Int?
+        var groupShards: Int?
+    }
+
+    struct HoldRequest: Codable, Sendable {
+        var link: String
+        var shards: [Int]?
+        var peers: [String]
+    }
+
+    struct AddRequest: Codable, Sendable {
+        var link: String
+        var name: String?
+    }
+
+    /// Whether the request is served only by talking to peers.
+    var needsNetwork: Bool {
+        switch self {
+        case .hold, .prefetch: true
+        default: false
+        }
+    }
+}
+
+/// What a node answers: any number of steps, then one result or one error.
+enum ControlEvent: Codable, Sendable {
+    case progress(done: Int, total: Int)
+    case result(ControlResult)
+    case failure(code: String, message: String)
+}
+
+/// What came of a request.
+enum ControlResult: Codable, Sendable {
+    case published(PublishedModel)
+    case held(HeldModel)
+    case model(ModelSummary)
+    case models([ModelSummary])
+    case details(ModelDetails)
+    case verified(VerifySummary)
+    case status(StatusSummary)
+    case done
+}
+
+/// The contract's answer of `publish --json`.
+struct PublishedModel: Codable, Sendable {
+    struct File: Codable, Sendable {
+        var path: String
+        var size: Int
+        var stored: Int
+        var sha256: String
+        /// null for a file that lies in the manifest itself.
+        var blob: String?
+    }
+
+    var name: String
+    var link: String
+    var relay: String
+    var manifest: String
+    var size: Int
+    var stored: Int
+    var files: [File]
+}
+
+struct HeldModel: Codable, Sendable {
+    var name: String
+    var manifest: String
+    var blobs: Int
+    var shards: Int
+    var bytes: Int
+}
+
+/// A line of `ls`.
+struct ModelSummary: Codable, Sendable {
+    var name: String
+    /// published, added or held.
+    var origin: String
+    var manifest: String
+    /// Whether the manifest has not arrived yet.
+    var pending: Bool
+    var size: Int
+    var stored: Int
+    var cached: Int
+    var files: Int
+    var format: String
+    var license: String
+}
+
+struct ModelDetails: Codable, Sendable {
+    var summary: ModelSummary
+    var link: String?
+    var relay: String
+    var publisher: String?
+    var metadata: ModelMetadata?
+    var files: [PublishedModel.File]
+}
+
+struct VerifySummary: Codable, Sendable {
+    var cells: Int
+    var bytes: Int
+    /// Damaged cells, which were forgotten and will be fetched again.
+    var damaged: [String]
+    /// Published files that have changed.
+    var changedFiles: [String]
+    var clean: Bool
+}
+
+struct StatusSummary: Codable, Sendable {
+    var state: String
+    var mount: String?
+    var node: NodeStatus?
+    /// Bytes of cells by class.
+    var store: [String: Int]
+    var storeLimit: Int?
+    var models: Int
+}
