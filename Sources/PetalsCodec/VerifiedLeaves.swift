@@ -6,7 +6,7 @@ package import PetalsCore
 /// bytes and proof, `checked` from a disk's bytes and the leaf hashes kept beside them, and sealing
 /// a row makes the leaves that define what is right. So nothing that takes a `VerifiedLeaves` (the
 /// store, the server, the reader) has to ask again.
-package struct VerifiedLeaves: Hashable, Sendable {
+package struct VerifiedLeaves: Equatable, Sendable {
     package let address: CellAddress
     /// Which leaves of the cell, counted from its start.
     package let leaves: Range<Int>
