@@ -66,8 +66,8 @@ package struct BlockPipeline: Sendable {
     /// The result is not verified: the file under it may have changed. Compare it with the leaf
     /// hashes of the publication (`VerifiedLeaves.checked`).
     ///
-    /// - Parameter stream: the stored stream's bytes `streamRange(of: address, leaves: leaves)`, not
-    ///   yet encrypted.
+    /// - Parameter stream: the stored stream's bytes `streamRange(of: address, leaves: leaves)`,
+    ///   not yet encrypted.
     /// - Precondition: as `streamRange(of:leaves:)`, and `stream` has as many bytes as that range.
     package func sealLeaves(
         of address: CellAddress, leaves: Range<Int>, stream: [UInt8]
@@ -103,8 +103,10 @@ package struct BlockPipeline: Sendable {
 
     /// Throws unless a file record and the descriptor of the blob that it names fit together.
     ///
-    /// Both are authentic on their own; a publisher can still have paired them wrongly. Checked once
-    /// when a blob is opened, so that no range of the file ever falls outside of the blob.
+    /// Both are authentic on their own; a publisher can still have paired them wrongly. Whoever
+    /// opens a blob checks once, so that no range of the file ever falls outside of the blob.
+    ///
+    /// - Throws: `PetalsError.corrupt` where their lengths differ.
     package static func check(
         _ record: FileRecord, against descriptor: BlobDescriptor
     ) throws(PetalsError) {
@@ -222,6 +224,7 @@ package struct BlockPipeline: Sendable {
                 let decoded = try FrameCoder.decode(
                     stored: frameStored, codec: table.codec, plainLength: framePlain.count)
                 let start = wanted.lowerBound - framePlain.lowerBound
+                // SAFETY: the place has as many bytes as `wanted`.
                 unsafe place.copyBytes(from: decoded[start..<start + wanted.count])
             }
         }

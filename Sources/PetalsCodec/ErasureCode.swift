@@ -171,7 +171,6 @@ extension ErasureCode {
     }
 
     /// Calls `body` with a pointer to each array's bytes, innermost of as many calls as arrays.
-    ///
     // SAFETY: a pointer is used inside of the closure that lends it only.
     private static func withPointers(
         to arrays: ArraySlice<[UInt8]>, _ pointers: [UnsafeMutablePointer<UInt8>?],
@@ -187,7 +186,6 @@ extension ErasureCode {
     }
 
     /// Makes `count` arrays of `length` bytes, which `body` fills before they exist as arrays.
-    ///
     // SAFETY: `body` initialises all bytes behind all pointers, each of which is used inside of the
     // closure that lends it only.
     private static func withNewArrays(

@@ -113,7 +113,6 @@ extension FrameCoder {
     }
 
     /// Compresses into `output`; 0 or less where it does not fit.
-    ///
     // SAFETY: all lengths are at most `Limits.frameBytes`, so they fit an Int32, and each is the
     // length of the buffer beside it.
     private static func compress(
@@ -140,7 +139,6 @@ extension FrameCoder {
     }
 
     /// Decompresses into `output`, and says how many bytes that gave; negative for a failure.
-    ///
     // SAFETY: all lengths are at most `Limits.frameBytes`, so they fit an Int32, and each is the
     // length of the buffer beside it. Both decoders are the bounds-checked ones.
     private static func decompress(
@@ -170,7 +168,6 @@ extension FrameCoder {
     ///
     /// c-blosc would follow a chunk's header into whichever of its compressors it names; only
     /// bitshuffle and LZ4 belong to the format.
-    ///
     // SAFETY: the header is read only where there are its 16 bytes; the chunk is validated within
     // its own length.
     private static func isOwnChunk(

@@ -72,7 +72,6 @@ package struct StreamCipher: Sendable {
     }
 
     /// Runs the cipher from a block border on.
-    ///
     // SAFETY: the caller passes buffers of one length; key and nonce have the 32 and 24 bytes that
     // libsodium reads.
     private func xor(

@@ -6,7 +6,7 @@ package import PetalsCore
 /// bytes and proof, `checked` from a disk's bytes and the leaf hashes kept beside them, and sealing
 /// a row makes the leaves that define what is right. So nothing that takes a `VerifiedLeaves` (the
 /// store, the server, the reader) has to ask again.
-package struct VerifiedLeaves: Hashable, Sendable {
+package struct VerifiedLeaves: Equatable, Sendable, CustomStringConvertible {
     package let address: CellAddress
     /// Which leaves of the cell, counted from its start.
     package let leaves: Range<Int>
@@ -45,7 +45,10 @@ package struct VerifiedLeaves: Hashable, Sendable {
         return VerifiedLeaves(address: address, leaves: leaves, bytes: bytes, hashes: leafHashes)
     }
 
-    /// The bytes of one leaf, by its place in the cell.
+    /// Where the leaves are, without their bytes.
+    package var description: String { "\(address), leaves \(leaves)" }
+
+    /// Where one leaf lies in `bytes`, by its place in the cell.
     ///
     /// - Precondition: `leaf` is one of `leaves`.
     package func rangeInBytes(ofLeaf leaf: Int) -> Range<Int> {
