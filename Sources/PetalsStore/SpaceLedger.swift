@@ -3,7 +3,7 @@ package import PetalsCore
 /// Who uses how much of the disk, and what goes when there is no more.
 ///
 /// A value: it knows no files and no clock. Whoever writes a cell asks `reserve` first, evicts the
-/// cells that it names, and says `commit` or `cancel` afterwards; whoever removes one says `vacate`.
+/// cells that it names, and says `commit` or `cancel` after; whoever removes one says `vacate`.
 /// A cell counts with its whole length from its first leaf on. The limit is over all classes, but
 /// only cached cells are ever evicted, and only cached cells are ever refused.
 ///

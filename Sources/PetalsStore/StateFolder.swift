@@ -4,7 +4,7 @@ package import PetalsCore
 
 /// The folder that holds all that a node keeps, and the lock that says who uses it.
 ///
-/// The lock lasts as long as this value; the system drops it when the process ends, however it ends.
+/// The lock lasts as long as this value; the system drops it when the process ends in any way.
 package final class StateFolder: Sendable {
     /// The folder, as an absolute path.
     package let path: String
@@ -14,7 +14,7 @@ package final class StateFolder: Sendable {
     /// The number in `VERSION`: it grows when an older petalsfs could damage a newer folder.
     static let version = 1
 
-    /// Opens the state folder and takes its lock; makes it, for its owner only, where it is missing.
+    /// Opens the state folder and takes its lock; makes it, for its owner only, where missing.
     ///
     /// - Throws: `.busy` when another process holds it, `.unsupportedVersion` or `.corrupt` for its
     ///   `VERSION`, `.noSpace` or `.system` from the disk.
@@ -127,8 +127,8 @@ package final class StateFolder: Sendable {
         else {
             throw PetalsError(
                 .corrupt,
-                "\(path)/VERSION does not say that this is a state folder of petalsfs; give another "
-                    + "--state, or remove that file if the folder is one")
+                "\(path)/VERSION does not say that this is a state folder of petalsfs; give "
+                    + "another --state, or remove that file if the folder is one")
         }
         guard found <= version else {
             throw PetalsError(

@@ -79,8 +79,7 @@ extension Store {
 
     /// Reads every complete cell again, those of published files included.
     ///
-    /// What does not match is forgotten, so that it is fetched again; running it twice finds nothing
-    /// the second time.
+    /// What does not match is forgotten, so that it is fetched again; a second run finds nothing.
     ///
     /// - Parameters:
     ///   - ids: the blobs to check; all of them unless given.
@@ -112,14 +111,9 @@ extension Store {
     private static func verify(
         _ address: CellAddress, of blob: StoredBlob, _ report: inout VerifyReport
     ) throws(PetalsError) {
-        let leaves = 0..<blob.geometry.leafCount(address)
         report.cells += 1
         report.bytes += blob.geometry.cellLength(address)
-        let changes = blob.changes
-        // A cell may also have been evicted while it was about to be read, which is no damage; then
-        // something changed without a damaged cell being forgotten by us. Rare and harmless to
-        // report, so only cells that are still absent count.
-        if try blob.read(address, leaves: leaves) == nil, changes != blob.changes {
+        if try blob.findDamage(address) {
             report.damaged.append(VerifyReport.Damage(blobID: blob.id, address: address))
         }
     }

@@ -5,10 +5,10 @@ internal import Synchronization
 /// One blob's shards on the disk.
 ///
 /// Thread-safe; there is one live instance for each blob of a store. Three kinds of locks, taken in
-/// this order: `opening` (a shard's map is being read or replaced as a whole), a stripe (the disk is
-/// being written for some cells), `state` (the maps in memory; never held during disk work). Reading
-/// takes only the last, for nanoseconds, and notices by `ShardMap.forgotten` when a cell was evicted
-/// under it.
+/// this order: `opening` (a shard's map is being read or replaced as a whole), a stripe (the disk
+/// is being written for some cells), `state` (the maps in memory; never held during disk work).
+/// Reading takes only the last, for nanoseconds, and notices by `ShardMap.forgotten` when a cell
+/// was evicted under it.
 package final class StoredBlob: Sendable {
     package let id: BlobID
     package let relayKey: SecretKey
