@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Glibc
 package import PetalsCore
+internal import Synchronization
 
 /// The folder that holds all that a node keeps, and the lock that says who uses it.
 ///
@@ -9,7 +10,7 @@ package final class StateFolder: Sendable {
     /// The folder, as an absolute path.
     package let path: String
     let faults: DiskFaults?
-    private let lock: DiskFile
+    private let lock: Mutex<DiskFile?>
 
     /// The number in `VERSION`: it grows when an older petalsfs could damage a newer folder.
     static let version = 1
@@ -29,7 +30,7 @@ package final class StateFolder: Sendable {
         self.faults = faults
         try Disk.makeParents(of: absolute)
         try Disk.makeFolder(absolute)
-        lock = try Self.takeLock(of: absolute, faults: faults)
+        lock = Mutex(try Self.takeLock(of: absolute, faults: faults))
         try Self.checkVersion(of: absolute, faults: faults)
         try Disk.makeFolder(blobsFolder)
         try Disk.makeFolder(manifestsFolder)
@@ -72,6 +73,12 @@ package final class StateFolder: Sendable {
     /// - Parameter name: a name without `/`, as `listen`.
     package func replaceFile(_ name: String, with bytes: [UInt8]) throws(PetalsError) {
         try Disk.replaceFile(name, in: path, with: bytes, faults: faults)
+    }
+
+    /// Gives the lock back although somebody still refers to the folder; nobody may write to it
+    /// after.
+    package func release() {
+        lock.withLock { $0 = nil }
     }
 
     /// Whether some process uses the state folder at `path`, and which, without taking its lock.
