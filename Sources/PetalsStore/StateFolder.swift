@@ -115,6 +115,7 @@ package final class StateFolder: Sendable {
 
     /// The process id in a lock file; 0 where it has none, as its text is only a courtesy.
     private static func readHolder(_ file: DiskFile) -> Int {
+        // Who cannot be read is not named.
         guard let bytes = try? file.read(count: 32, at: 0) else { return 0 }
         return Int(String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self)) ?? 0
     }

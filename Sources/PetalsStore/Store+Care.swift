@@ -6,7 +6,9 @@ internal import Logging
 package struct VerifyReport: Hashable, Sendable {
     /// A cell that did not match its hashes. It is forgotten now, and will be fetched again.
     package struct Damage: Hashable, Sendable {
+        /// The blob of the cell.
         package let blobID: BlobID
+        /// Which cell of the blob.
         package let address: CellAddress
     }
 
@@ -14,6 +16,7 @@ package struct VerifyReport: Hashable, Sendable {
     package var cells = 0
     /// Bytes that were read.
     package var bytes = 0
+    /// What was found and forgotten.
     package var damaged: [Damage] = []
     /// Published files that have changed since they were published.
     package var staleSources: [String] = []
@@ -21,6 +24,7 @@ package struct VerifyReport: Hashable, Sendable {
     /// Whether all is as it should be.
     package var isClean: Bool { damaged.isEmpty && staleSources.isEmpty }
 
+    /// Makes the report of nothing.
     package init() {}
 }
 

@@ -10,8 +10,11 @@ internal import Synchronization
 /// Reading takes only the last, for nanoseconds, and notices by `ShardMap.forgotten` when a cell
 /// was evicted under it.
 package final class StoredBlob: Sendable {
+    /// The SHA-256 of `sealedDescriptor`.
     package let id: BlobID
+    /// The key that opens the descriptor, and names the blob's topic.
     package let relayKey: SecretKey
+    /// Geometry and shard roots.
     package let descriptor: BlobDescriptor
     /// The descriptor as peers ask for it.
     package let sealedDescriptor: [UInt8]

@@ -46,7 +46,8 @@ import Testing
 
     /// What the child does.
     private static func workUntilKilled() throws {
-        let words = try #require(ProcessInfo.processInfo.environment[variable]).split(separator: " ")
+        let text = try #require(ProcessInfo.processInfo.environment[variable])
+        let words = text.split(separator: " ")
         let last = try #require(Int(words[0]))
         let plan = FaultPlan()
         plan.set { _, _, _ in
