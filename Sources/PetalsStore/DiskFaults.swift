@@ -18,6 +18,7 @@ package struct DiskFaults: Sendable {
     /// Called before each operation with the file's path and a number of bytes; nil lets it be.
     package let on: @Sendable (Operation, String, Int) -> Fault?
 
+    /// Makes a disk that fails as `on` says.
     package init(on: @escaping @Sendable (Operation, String, Int) -> Fault?) {
         self.on = on
     }

@@ -205,15 +205,18 @@ final class DiskFile: Sendable {
 
 /// What tells a file from a changed one: size, times and inode.
 package struct FileStamp: Hashable, Sendable {
+    /// Bytes of the file.
     package let size: Int
     /// mtime, nanoseconds since 1970.
     package let modified: Int
     /// ctime, nanoseconds since 1970; unlike mtime it cannot be set back.
     package let changed: Int
+    /// The inode's number in its file system.
     package let inode: Int
     /// Whether it is a file and not a device, pipe or directory.
     package let isRegular: Bool
 
+    /// Makes the stamp of a file from its numbers.
     package init(size: Int, modified: Int, changed: Int, inode: Int, isRegular: Bool = true) {
         self.size = size
         self.modified = modified

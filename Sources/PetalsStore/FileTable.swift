@@ -25,6 +25,8 @@ final class FileTable: Sendable {
     private struct State: Sendable {
         var entries: [Key: Entry] = [:]
         var uses: UInt64 = 0
+        /// Grows when files are let go of, so that one opened before that is not entered after.
+        var epoch = 0
     }
 
     private let limit: Int
@@ -44,14 +46,15 @@ final class FileTable: Sendable {
     func file(
         _ key: Key, open: () throws(PetalsError) -> DiskFile?
     ) throws(PetalsError) -> DiskFile? {
-        let known = state.withLock { state -> DiskFile? in
+        let (known, epoch) = state.withLock { state -> (DiskFile?, Int) in
             state.uses += 1
             state.entries[key]?.lastUse = state.uses
-            return state.entries[key]?.file
+            return (state.entries[key]?.file, state.epoch)
         }
         if let known { return known }
         guard let file = try open() else { return nil }
         state.withLock { state in
+            guard state.epoch == epoch else { return }
             if state.entries.count >= limit, state.entries[key] == nil,
                 let oldest = state.entries.min(by: { $0.value.lastUse < $1.value.lastUse })
             {
@@ -62,9 +65,10 @@ final class FileTable: Sendable {
         return file
     }
 
-    /// Lets go of the files of a blob that `isMeant`.
+    /// Lets go of some files; called after they were removed by name.
     func forget(where isMeant: (Key) -> Bool) {
         state.withLock { state in
+            state.epoch += 1
             state.entries = state.entries.filter { !isMeant($0.key) }
         }
     }

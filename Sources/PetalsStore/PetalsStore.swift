@@ -11,12 +11,12 @@
 //   blobs/<blob id>/<shard>.data       cells at their natural offset; what is absent is a hole
 //   blobs/<blob id>/<shard>.tree       leaf hashes, then cell hashes; all zero where absent
 //
-// The tree file is the durable map. A leaf is there when its hash is there; a cell is there when all
-// its leaf hashes fold to the cell hash, and the cell hashes to the shard's root, which is in the
-// descriptor, whose digest is the blob's id. Every read hashes the bytes again and goes up the same
-// way. So it does not matter in what order the disk wrote what, and neither SIGKILL nor power loss
-// nor bit rot can make a wrong byte leave the store: a cell that does not match is forgotten, with
-// one line in the log, and fetched again.
+// The tree file is the durable map. A leaf is there when its hash is there; a cell is there when
+// all its leaf hashes fold to the cell hash, and the cell hashes to the shard's root, which is in
+// the descriptor, whose digest is the blob's id. Every read hashes the bytes again and goes up the
+// same way. So it does not matter in what order the disk wrote what, and neither SIGKILL nor power
+// loss nor bit rot can make a wrong byte leave the store: a cell that does not match is forgotten,
+// with one line in the log, and fetched again.
 //
 // The walk through a write: `StoredBlob.write` takes `VerifiedLeaves` (there is no way to hand it
 // anything else), asks `SpaceLedger` for room, which may name cached cells to evict, writes the

@@ -14,14 +14,18 @@ package struct ModelRow: Hashable, Sendable {
 
     /// The name it is mounted under; unique in the registry.
     package let name: String
+    /// The version of the model.
     package let manifestID: ManifestID
+    /// What may be done with it, and the key for that.
     package let capability: ModelLink.Capability
+    /// How it came here.
     package let origin: Origin
     /// When it was registered, in seconds since 1970.
     package let addedAt: Int
     /// The shards that its holder was asked to keep; nil means that nothing was said.
     package let shards: [Int]?
 
+    /// Makes a row for `Registry.add` or `publish`.
     package init(
         name: String, manifestID: ManifestID, capability: ModelLink.Capability, origin: Origin,
         addedAt: Int, shards: [Int]? = nil
@@ -37,11 +41,14 @@ package struct ModelRow: Hashable, Sendable {
 
 /// A blob that some model uses.
 package struct BlobRow: Hashable, Sendable {
+    /// The blob's id.
     package let blobID: BlobID
+    /// The key that opens its descriptor.
     package let relayKey: SecretKey
     /// The sealed descriptor; nil until it was fetched.
     package let descriptor: [UInt8]?
 
+    /// Makes a row; the descriptor may be added later.
     package init(blobID: BlobID, relayKey: SecretKey, descriptor: [UInt8]? = nil) {
         self.blobID = blobID
         self.relayKey = relayKey
@@ -63,6 +70,7 @@ package enum ShardClass: String, Sendable, CaseIterable {
 
 /// A published file that is served where it lies.
 package struct SourceRow: Hashable, Sendable {
+    /// The blob that was made from the file.
     package let blobID: BlobID
     /// An absolute path.
     package let path: String
@@ -73,6 +81,7 @@ package struct SourceRow: Hashable, Sendable {
     /// Whether the file was found changed since.
     package let isStale: Bool
 
+    /// Makes a row for `StoredBlob.attach` and `Registry.publish`.
     package init(
         blobID: BlobID, path: String, stamp: FileStamp, record: FileRecord, isStale: Bool = false
     ) {

@@ -3,7 +3,7 @@ package import PetalsCore
 /// Who uses how much of the disk, and what goes when there is no more.
 ///
 /// A value: it knows no files and no clock. Whoever writes a cell asks `reserve` first, evicts the
-/// cells that it names, and says `commit` or `cancel` afterwards; whoever removes one says `vacate`.
+/// cells that it names, and says `commit` or `cancel` after; whoever removes one says `vacate`.
 /// A cell counts with its whole length from its first leaf on. The limit is over all classes, but
 /// only cached cells are ever evicted, and only cached cells are ever refused.
 ///
@@ -14,15 +14,19 @@ package struct SpaceLedger: Sendable {
     package struct CellKey: Hashable, Sendable {
         /// The store's number for the blob while it runs.
         package let blob: Int32
+        /// The shard's index in the blob.
         package let shard: Int32
+        /// The cell's index in the shard.
         package let cell: Int32
 
+        /// Names a cell of a live blob.
         package init(blob: Int32, address: CellAddress) {
             self.blob = blob
             shard = Int32(clamping: address.shard.rawValue)
             cell = Int32(clamping: address.cell.rawValue)
         }
 
+        /// The cell's address in its blob.
         package var address: CellAddress {
             CellAddress(shard: ShardIndex(Int(shard)), cell: CellIndex(Int(cell)))
         }
@@ -57,6 +61,7 @@ package struct SpaceLedger: Sendable {
     private var gaps: [Int] = []
     private var hand = 0
 
+    /// Makes the ledger of an empty store.
     package init(limit: Int?) {
         self.limit = limit
     }

@@ -1,20 +1,21 @@
 internal import Foundation
 internal import Glibc
 package import PetalsCore
+internal import Synchronization
 
 /// The folder that holds all that a node keeps, and the lock that says who uses it.
 ///
-/// The lock lasts as long as this value; the system drops it when the process ends, however it ends.
+/// The lock lasts as long as this value; the system drops it when the process ends in any way.
 package final class StateFolder: Sendable {
     /// The folder, as an absolute path.
     package let path: String
     let faults: DiskFaults?
-    private let lock: DiskFile
+    private let lock: Mutex<DiskFile?>
 
     /// The number in `VERSION`: it grows when an older petalsfs could damage a newer folder.
     static let version = 1
 
-    /// Opens the state folder and takes its lock; makes it, for its owner only, where it is missing.
+    /// Opens the state folder and takes its lock; makes it, for its owner only, where missing.
     ///
     /// - Throws: `.busy` when another process holds it, `.unsupportedVersion` or `.corrupt` for its
     ///   `VERSION`, `.noSpace` or `.system` from the disk.
@@ -29,7 +30,7 @@ package final class StateFolder: Sendable {
         self.faults = faults
         try Disk.makeParents(of: absolute)
         try Disk.makeFolder(absolute)
-        lock = try Self.takeLock(of: absolute, faults: faults)
+        lock = Mutex(try Self.takeLock(of: absolute, faults: faults))
         try Self.checkVersion(of: absolute, faults: faults)
         try Disk.makeFolder(blobsFolder)
         try Disk.makeFolder(manifestsFolder)
@@ -74,6 +75,12 @@ package final class StateFolder: Sendable {
         try Disk.replaceFile(name, in: path, with: bytes, faults: faults)
     }
 
+    /// Gives the lock back although somebody still refers to the folder; nobody may write to it
+    /// after.
+    package func release() {
+        lock.withLock { $0 = nil }
+    }
+
     /// Whether some process uses the state folder at `path`, and which, without taking its lock.
     ///
     /// - Returns: nil where nobody does, else the process id, or 0 where it cannot be read.
@@ -108,6 +115,7 @@ package final class StateFolder: Sendable {
 
     /// The process id in a lock file; 0 where it has none, as its text is only a courtesy.
     private static func readHolder(_ file: DiskFile) -> Int {
+        // Who cannot be read is not named.
         guard let bytes = try? file.read(count: 32, at: 0) else { return 0 }
         return Int(String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self)) ?? 0
     }
@@ -127,8 +135,8 @@ package final class StateFolder: Sendable {
         else {
             throw PetalsError(
                 .corrupt,
-                "\(path)/VERSION does not say that this is a state folder of petalsfs; give another "
-                    + "--state, or remove that file if the folder is one")
+                "\(path)/VERSION does not say that this is a state folder of petalsfs; give "
+                    + "another --state, or remove that file if the folder is one")
         }
         guard found <= version else {
             throw PetalsError(

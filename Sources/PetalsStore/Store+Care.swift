@@ -6,7 +6,9 @@ internal import Logging
 package struct VerifyReport: Hashable, Sendable {
     /// A cell that did not match its hashes. It is forgotten now, and will be fetched again.
     package struct Damage: Hashable, Sendable {
+        /// The blob of the cell.
         package let blobID: BlobID
+        /// Which cell of the blob.
         package let address: CellAddress
     }
 
@@ -14,6 +16,7 @@ package struct VerifyReport: Hashable, Sendable {
     package var cells = 0
     /// Bytes that were read.
     package var bytes = 0
+    /// What was found and forgotten.
     package var damaged: [Damage] = []
     /// Published files that have changed since they were published.
     package var staleSources: [String] = []
@@ -21,6 +24,7 @@ package struct VerifyReport: Hashable, Sendable {
     /// Whether all is as it should be.
     package var isClean: Bool { damaged.isEmpty && staleSources.isEmpty }
 
+    /// Makes the report of nothing.
     package init() {}
 }
 
@@ -79,8 +83,7 @@ extension Store {
 
     /// Reads every complete cell again, those of published files included.
     ///
-    /// What does not match is forgotten, so that it is fetched again; running it twice finds nothing
-    /// the second time.
+    /// What does not match is forgotten, so that it is fetched again; a second run finds nothing.
     ///
     /// - Parameters:
     ///   - ids: the blobs to check; all of them unless given.
@@ -112,14 +115,9 @@ extension Store {
     private static func verify(
         _ address: CellAddress, of blob: StoredBlob, _ report: inout VerifyReport
     ) throws(PetalsError) {
-        let leaves = 0..<blob.geometry.leafCount(address)
         report.cells += 1
         report.bytes += blob.geometry.cellLength(address)
-        let changes = blob.changes
-        // A cell may also have been evicted while it was about to be read, which is no damage; then
-        // something changed without a damaged cell being forgotten by us. Rare and harmless to
-        // report, so only cells that are still absent count.
-        if try blob.read(address, leaves: leaves) == nil, changes != blob.changes {
+        if try blob.findDamage(address) {
             report.damaged.append(VerifyReport.Damage(blobID: blob.id, address: address))
         }
     }

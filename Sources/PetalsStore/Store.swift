@@ -5,6 +5,7 @@ internal import Synchronization
 
 /// All that a node keeps: the blobs on its disk and the registry that says why.
 package final class Store: Sendable {
+    /// Models, blobs, classes and sources.
     package let registry: Registry
     let context: StoreContext
     private let live = Mutex(Live())

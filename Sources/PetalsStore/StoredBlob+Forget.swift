@@ -63,7 +63,7 @@ extension StoredBlob {
             try zeroLeafHashes(address)
             if length > 0 { try file(address.shard, .data)?.punch(dataRange(address)) }
         } catch {
-            // The map in memory has let go already; what is left is checked when it is opened again.
+            // The map in memory has let go already; the rest is checked at the next start.
             warn("cannot free \(address) of blob \(id.short): \(error)")
         }
         if length > 0 {
@@ -103,13 +103,13 @@ extension StoredBlob {
                 try holdingAllStripes { () throws(PetalsError) in
                     guard shardClass(of: shard) == .cached else { return }
                     emptyMap(shard)
+                    // The map first: a data file without one is known to be stray.
+                    try Disk.removeFile(path(shard, .tree))
+                    try Disk.removeFile(path(shard, .data))
                     context.files.forget { [number] in
                         $0.blob == number && $0.shard == Int32(clamping: shard.rawValue)
                             && $0.kind != .source
                     }
-                    // The map first: a data file without one is known to be stray.
-                    try Disk.removeFile(path(shard, .tree))
-                    try Disk.removeFile(path(shard, .data))
                 }
             }
         }
@@ -126,8 +126,8 @@ extension StoredBlob {
                     state.source = nil
                     state.known = []
                 }
-                context.files.forget { [number] in $0.blob == number }
                 try Disk.removeFolder(folder)
+                context.files.forget { [number] in $0.blob == number }
             }
         }
         noteChange()

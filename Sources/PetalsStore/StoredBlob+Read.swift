@@ -11,7 +11,18 @@ extension StoredBlob {
     package func read(
         _ address: CellAddress, leaves: Range<Int>
     ) throws(PetalsError) -> VerifiedLeaves? {
-        try readWithHashes(address, leaves: leaves, onlyComplete: false)?.leaves
+        var isDamaged = false
+        return try readWithHashes(
+            address, leaves: leaves, onlyComplete: false, isDamaged: &isDamaged)?.leaves
+    }
+
+    /// Whether a cell was there and did not match; then it is forgotten now.
+    func findDamage(_ address: CellAddress) throws(PetalsError) -> Bool {
+        var isDamaged = false
+        _ = try readWithHashes(
+            address, leaves: 0..<geometry.leafCount(address), onlyComplete: true,
+            isDamaged: &isDamaged)
+        return isDamaged
     }
 
     /// Reads leaves of a complete cell, with the proof that a peer checks them by.
@@ -22,9 +33,11 @@ extension StoredBlob {
     package func readForServing(
         _ address: CellAddress, leaves: Range<Int>
     ) throws(PetalsError) -> (leaves: VerifiedLeaves, proof: [Digest])? {
-        guard let found = try readWithHashes(address, leaves: leaves, onlyComplete: true) else {
-            return nil
-        }
+        var isDamaged = false
+        guard
+            let found = try readWithHashes(
+                address, leaves: leaves, onlyComplete: true, isDamaged: &isDamaged)
+        else { return nil }
         return (
             found.leaves,
             HashTree.rangeProof(leafHashes: found.hashes, range: leaves)
@@ -56,7 +69,7 @@ extension StoredBlob {
     }
 
     private func readWithHashes(
-        _ address: CellAddress, leaves: Range<Int>, onlyComplete: Bool
+        _ address: CellAddress, leaves: Range<Int>, onlyComplete: Bool, isDamaged: inout Bool
     ) throws(PetalsError) -> (leaves: VerifiedLeaves, hashes: [Digest])? {
         guard geometry.contains(address), !leaves.isEmpty, leaves.lowerBound >= 0,
             leaves.upperBound <= geometry.leafCount(address)
@@ -77,6 +90,7 @@ extension StoredBlob {
                 return (verified, hashes)
             }
             if forgetDamaged(address, seen: view.forgotten) {
+                isDamaged = true
                 let origin = view.source?.row.path ?? path(address.shard, .data)
                 warn(
                     "\(address) of blob \(id.hex) in \(origin) does not match its hashes; it is "

@@ -23,8 +23,11 @@ extension StoredBlob {
                     return wasInPlace
                 }
                 guard !wasInPlace else { return }
-                context.files.forget { [number] in $0.blob == number && $0.kind == .data }
                 for shard in dataShards { try Disk.removeFile(path(shard, .data)) }
+                context.files.forget { [geometry, number] in
+                    $0.blob == number && $0.kind == .data
+                        && geometry.isData(ShardIndex(Int($0.shard)))
+                }
             }
         }
     }
@@ -32,8 +35,8 @@ extension StoredBlob {
     /// The published file, while it is what it was when it was published.
     package var sourcePath: String? { state.withLock { $0.source?.row.path } }
 
-    /// Leaves of a data cell from the published file; nil where it has changed: then the file is let
-    /// go and its cells are absent.
+    /// Leaves of a data cell from the published file; nil where it has changed: then the file is
+    /// let go and its cells are absent.
     func readSource(
         _ source: InPlaceSource, _ address: CellAddress, leaves: Range<Int>
     ) throws(PetalsError) -> [UInt8]? {

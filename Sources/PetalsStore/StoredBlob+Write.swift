@@ -202,7 +202,7 @@ extension StoredBlob {
             noteChange()
         } else {
             forgetHoldingStripe(address)
-            warn("\(address) of blob \(id.short) was put together from wrong leaves; it is forgotten")
+            warn("\(address) of blob \(id.short) was made of wrong leaves; it is forgotten")
         }
     }
 

@@ -5,13 +5,16 @@ internal import Synchronization
 /// One blob's shards on the disk.
 ///
 /// Thread-safe; there is one live instance for each blob of a store. Three kinds of locks, taken in
-/// this order: `opening` (a shard's map is being read or replaced as a whole), a stripe (the disk is
-/// being written for some cells), `state` (the maps in memory; never held during disk work). Reading
-/// takes only the last, for nanoseconds, and notices by `ShardMap.forgotten` when a cell was evicted
-/// under it.
+/// this order: `opening` (a shard's map is being read or replaced as a whole), a stripe (the disk
+/// is being written for some cells), `state` (the maps in memory; never held during disk work).
+/// Reading takes only the last, for nanoseconds, and notices by `ShardMap.forgotten` when a cell
+/// was evicted under it.
 package final class StoredBlob: Sendable {
+    /// The SHA-256 of `sealedDescriptor`.
     package let id: BlobID
+    /// The key that opens the descriptor, and names the blob's topic.
     package let relayKey: SecretKey
+    /// Geometry and shard roots.
     package let descriptor: BlobDescriptor
     /// The descriptor as peers ask for it.
     package let sealedDescriptor: [UInt8]

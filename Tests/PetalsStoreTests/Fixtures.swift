@@ -1,0 +1,255 @@
+import Foundation
+import Glibc
+import Logging
+import PetalsCodec
+import PetalsCore
+import Synchronization
+import Testing
+
+@testable import PetalsStore
+
+/// A folder that goes away with its owner.
+final class TemporaryFolder: Sendable {
+    let path: String
+
+    init() throws {
+        let base = FileManager.default.temporaryDirectory.path
+        path = base + "/petals-store-" + String(UInt64.random(in: 0...UInt64.max), radix: 36)
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    deinit {
+        // A folder that stays behind in the temporary files harms nobody.
+        try? FileManager.default.removeItem(atPath: path)
+    }
+}
+
+/// Log lines, kept to be looked at.
+final class LogBook: Sendable {
+    private let lines = Mutex<[String]>([])
+    /// Lives as long as anybody logs, so that no store loses its folder.
+    private let folder: TemporaryFolder?
+
+    init(keeping folder: TemporaryFolder? = nil) {
+        self.folder = folder
+    }
+
+    var all: [String] { lines.withLock { $0 } }
+
+    var logger: Logger {
+        Logger(label: "test") { _ in BookHandler(book: self) }
+    }
+
+    func add(_ line: String) {
+        lines.withLock { $0.append(line) }
+    }
+}
+
+private struct BookHandler: LogHandler {
+    let book: LogBook
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.trace
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        book.add("\(event.level): \(event.message)")
+    }
+}
+
+/// A blob as publishing makes it, in memory.
+struct TestBlob: Sendable {
+    let geometry: BlobGeometry
+    let plain: [UInt8]
+    let record: FileRecord
+    let relayKey: SecretKey
+    let layers: [CellLayer]
+    let cells: [CellAddress: VerifiedLeaves]
+    let sealedDescriptor: [UInt8]
+    let id: BlobID
+
+    /// Seals `size` bytes, random for the raw codec and compressible for the others.
+    init(
+        seed: UInt64 = 1, size: Int = 600_000, k: Int = 2, n: Int = 4, rowsPerGroup: Int = 700,
+        codec: FrameCodec = .raw
+    ) throws {
+        var generator = SeededGenerator(seed: seed)
+        var plain: [UInt8] = []
+        plain.reserveCapacity(size + 8)
+        while plain.count < size {
+            var word = generator.next()
+            if codec != .raw { word &= 0x01ff }
+            for shift in stride(from: UInt64(0), to: 64, by: 8) {
+                plain.append(UInt8(truncatingIfNeeded: word >> shift))
+            }
+        }
+        plain.removeLast(plain.count - size)
+        var stream = plain
+        var lengths: [UInt32] = []
+        if codec != .raw {
+            stream = []
+            for start in stride(from: 0, to: size, by: Limits.frameBytes) {
+                let frame = Array(plain[start..<min(start + Limits.frameBytes, size)])
+                let coded = FrameCoder.encode(frame, codec: codec)
+                lengths.append(UInt32(coded.count))
+                stream += coded
+            }
+        }
+        let geometry = try BlobGeometry(
+            storedLength: stream.count, dataShards: k, groupShards: n, rowsPerGroup: rowsPerGroup)
+        let key = KeyDerivation.blobKey(storedSHA256: sha256(stream), geometry: geometry)
+        let pipeline = BlockPipeline(geometry: geometry, blobKey: key)
+        var tree = TreeBuilder(geometry: geometry)
+        var cells: [CellAddress: VerifiedLeaves] = [:]
+        for index in 0..<geometry.rowCount {
+            let row = pipeline.sealRow(
+                RowIndex(index), stream: Array(stream[pipeline.streamRange(of: RowIndex(index))]))
+            tree.add(row)
+            for cell in row.cells { cells[cell.address] = cell }
+        }
+        relayKey = KeyDerivation.relayKey(of: key)
+        (sealedDescriptor, id) = SealedDescriptor.seal(tree.descriptor(), relayKey: relayKey)
+        record = FileRecord(
+            size: size, sha256: sha256(plain),
+            frames: try FrameTable(size: size, codec: codec, lengths: lengths), blobID: id,
+            blobKey: key)
+        self.geometry = geometry
+        self.plain = plain
+        layers = tree.layers()
+        self.cells = cells
+    }
+
+    var addresses: [CellAddress] { cells.keys.sorted() }
+
+    func cell(_ address: CellAddress) throws -> VerifiedLeaves { try #require(cells[address]) }
+
+    var row: BlobRow {
+        BlobRow(blobID: id, relayKey: relayKey, descriptor: sealedDescriptor)
+    }
+
+    /// The blob in a store, with all layers kept.
+    func open(in store: Store) throws -> StoredBlob {
+        let blob = try store.blob(id: id, relayKey: relayKey, descriptor: sealedDescriptor)
+        for layer in layers { try blob.keep(layer) }
+        return blob
+    }
+
+    /// A model of this blob alone.
+    func model(_ name: String, origin: ModelRow.Origin = .added) -> ModelRow {
+        ModelRow(
+            name: name, manifestID: sha256(Array(name.utf8)), capability: .read(record.blobKey),
+            origin: origin, addedAt: 1_700_000_000)
+    }
+}
+
+/// A store in a folder of its own, which can be closed and opened again.
+final class StoreBox {
+    let folder: TemporaryFolder
+    let book: LogBook
+    let limit: Int?
+    let faults: DiskFaults?
+    let filesMax: Int
+    private var current: Store?
+
+    init(limit: Int? = nil, faults: DiskFaults? = nil, filesMax: Int = 256) throws {
+        folder = try TemporaryFolder()
+        book = LogBook(keeping: folder)
+        self.limit = limit
+        self.faults = faults
+        self.filesMax = filesMax
+    }
+
+    var path: String { folder.path + "/state" }
+
+    func store() throws -> Store {
+        if let current { return current }
+        let store = try Store(
+            folder: StateFolder(opening: path, faults: faults), logger: book.logger, limit: limit,
+            filesMax: filesMax)
+        current = store
+        return store
+    }
+
+    /// Lets go of the store; whoever asks next reads it from the disk.
+    func close() {
+        current?.context.folder.release()
+        current = nil
+    }
+
+    func file(_ blob: TestBlob, _ shard: ShardIndex, _ kind: String) -> String {
+        "\(path)/blobs/\(blob.id.hex)/\(shard).\(kind)"
+    }
+}
+
+/// A switch and a counter for faults.
+final class FaultPlan: Sendable {
+    struct State: Sendable {
+        var rule: (@Sendable (DiskFaults.Operation, String, Int) -> DiskFaults.Fault?)?
+        var operations = 0
+    }
+
+    let state = Mutex(State())
+
+    var faults: DiskFaults {
+        DiskFaults { operation, path, count in
+            let rule = self.state.withLock { state in
+                state.operations += 1
+                return state.rule
+            }
+            return rule?(operation, path, count)
+        }
+    }
+
+    func set(_ rule: (@Sendable (DiskFaults.Operation, String, Int) -> DiskFaults.Fault?)?) {
+        state.withLock { $0.rule = rule }
+    }
+}
+
+/// The code of the error that `body` throws; nil where it throws none.
+func code(_ body: () throws -> Void) -> PetalsError.Code? {
+    do {
+        try body()
+        return nil
+    } catch let error as PetalsError {
+        return error.code
+    } catch {
+        return nil
+    }
+}
+
+/// The sentence of the error that `body` throws.
+func message(_ body: () throws -> Void) -> String {
+    do {
+        try body()
+        return ""
+    } catch {
+        return "\(error)"
+    }
+}
+
+/// The permission bits of a file.
+func mode(_ path: String) throws -> Int {
+    let attributes = try FileManager.default.attributesOfItem(atPath: path)
+    return try #require(attributes[.posixPermissions] as? Int)
+}
+
+extension Array where Element == UInt8 {
+    /// Writes the bytes to a file.
+    func write(to path: String) throws {
+        try Data(self).write(to: URL(fileURLWithPath: path))
+    }
+}
+
+/// Changes a file's bytes in place.
+func patch(_ path: String, _ change: (inout [UInt8]) -> Void) throws {
+    var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: path)))
+    change(&bytes)
+    let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+    try handle.truncate(atOffset: UInt64(bytes.count))
+    try handle.seek(toOffset: 0)
+    try handle.write(contentsOf: Data(bytes))
+    try handle.close()
+}

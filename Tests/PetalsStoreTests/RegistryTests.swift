@@ -1,0 +1,165 @@
+import Foundation
+import GRDB
+import PetalsCodec
+import PetalsCore
+import Testing
+
+@testable import PetalsStore
+
+/// The registry: what goes in comes out, also after it was closed, and damage is said plainly.
+@Suite struct RegistryTests {
+    let temporary: TemporaryFolder
+    let book = LogBook()
+    var path: String { temporary.path + "/state" }
+
+    init() throws {
+        temporary = try TemporaryFolder()
+    }
+
+    private func open() throws -> Registry {
+        try Registry(folder: StateFolder(opening: path), logger: book.logger)
+    }
+
+    @Test func rowsComeBackAsTheyWere() throws {
+        let blob = try TestBlob()
+        let held = ModelRow(
+            name: "held ü/…", manifestID: sha256([9]), capability: .relay(blob.relayKey),
+            origin: .held, addedAt: 5, shards: [0, 3, 7])
+        let none = ModelRow(
+            name: "none", manifestID: sha256([9]), capability: .relay(blob.relayKey),
+            origin: .held, addedAt: 5, shards: [])
+        let source = SourceRow(
+            blobID: blob.id, path: "/x/ü", stamp: FileStamp(
+                size: 1, modified: -2, changed: .max, inode: 4), record: blob.record)
+        let manifest = Array("manifest".utf8)
+        let published = ModelRow(
+            name: "published", manifestID: sha256(manifest),
+            capability: .read(blob.record.blobKey), origin: .published, addedAt: 6)
+        do {
+            let registry = try open()
+            try registry.add(held)
+            try registry.add(none, blobs: [BlobRow(blobID: blob.id, relayKey: blob.relayKey)])
+            #expect(try registry.blob(blob.id)?.descriptor == nil)
+            try registry.publish(
+                model: published, manifest: manifest, blobs: [blob.row], sources: [source])
+        }
+        #expect(try mode(path + "/petals.sqlite") == 0o600)
+        let registry = try open()
+        #expect(try registry.models() == [held, none, published])
+        #expect(try registry.model(named: "published") == published)
+        #expect(try registry.model(named: "Published") == nil)
+        #expect(try registry.blobs() == [blob.row])
+        #expect(try registry.blobs(ofModel: "published") == [blob.row])
+        #expect(try registry.blobs(ofModel: "held ü/…").isEmpty)
+        #expect(try registry.sources() == [source])
+        #expect(try registry.readManifest(published.manifestID) == manifest)
+        try registry.markStale(blob.id)
+        #expect(try registry.source(of: blob.id)?.isStale == true)
+    }
+
+    @Test func aNameIsTakenOnce() throws {
+        let registry = try open()
+        let blob = try TestBlob()
+        try registry.add(blob.model("x"))
+        #expect(code { try registry.add(blob.model("x")) } == .badInput)
+        let sentence = message {
+            try registry.publish(model: blob.model("x"), manifest: [], blobs: [], sources: [])
+        }
+        #expect(
+            sentence == "a model named “x” is registered already; choose another with --name or "
+                + "remove it with `petalsfs rm x`")
+        #expect(code { _ = try registry.removeModel("y") } == .notFound)
+        #expect(code { try registry.link([], to: "y") } == .notFound)
+        #expect(code { try registry.replace(blob.model("y")) } == .notFound)
+    }
+
+    @Test func aPublicationIsThereAsAWholeOrNotAtAll() throws {
+        let registry = try open()
+        let blob = try TestBlob()
+        // A manifest that is not the one named: nothing of the rest is entered.
+        #expect(
+            code {
+                try registry.publish(
+                    model: blob.model("x"), manifest: [1], blobs: [blob.row], sources: [])
+            } == .corrupt)
+        // A source of a blob that is not among the blobs breaks the last step of the transaction.
+        let stray = SourceRow(
+            blobID: sha256([1]), path: "/x",
+            stamp: FileStamp(size: 1, modified: 1, changed: 1, inode: 1), record: blob.record)
+        let manifest = Array("x".utf8)
+        #expect(
+            code {
+                try registry.publish(
+                    model: blob.model("x"), manifest: manifest, blobs: [blob.row],
+                    sources: [stray])
+            } != nil)
+        #expect(try registry.models().isEmpty)
+        #expect(try registry.blobs().isEmpty)
+    }
+
+    @Test func removingAModelGivesTheBlobsThatNobodyElseUses() throws {
+        let registry = try open()
+        let (a, b) = (try TestBlob(seed: 1, size: 70_000), try TestBlob(seed: 2, size: 70_000))
+        try registry.add(a.model("one"), blobs: [a.row, b.row])
+        try registry.add(a.model("two"))
+        try registry.link([b.row], to: "two")
+        try registry.setClass(.held, of: [ShardIndex(1)], blob: a.id)
+        try registry.storeManifest(Array("one".utf8), id: a.model("one").manifestID)
+        #expect(try registry.removeModel("one") == [a.id])
+        #expect(try registry.readManifest(a.model("one").manifestID) == nil)
+        #expect(try registry.classes(of: a.id).isEmpty)
+        #expect(try registry.blobs() == [b.row])
+        #expect(try registry.removeModel("two") == [b.id])
+        #expect(try registry.blobs().isEmpty)
+    }
+
+    @Test func aModelStandsForSomethingElse() throws {
+        let registry = try open()
+        let blob = try TestBlob(size: 70_000)
+        try registry.add(blob.model("x"))
+        let new = ModelRow(
+            name: "x", manifestID: sha256([5]), capability: .relay(blob.relayKey), origin: .added,
+            addedAt: 7)
+        try registry.replace(new)
+        #expect(try registry.models() == [new])
+    }
+
+    @Test func aDescriptorThatIsKnownStays() throws {
+        let registry = try open()
+        let blob = try TestBlob(size: 70_000)
+        try registry.insert(blob.row)
+        try registry.insert(BlobRow(blobID: blob.id, relayKey: blob.relayKey))
+        #expect(try registry.blob(blob.id) == blob.row)
+    }
+
+    @Test func aDamagedManifestIsAbsent() throws {
+        let registry = try open()
+        let bytes = [UInt8](repeating: 3, count: 1000)
+        let id = sha256(bytes)
+        try registry.storeManifest(bytes, id: id)
+        let file = path + "/manifests/" + id.hex
+        #expect(try mode(file) == 0o600)
+        try patch(file) { $0[500] ^= 1 }
+        #expect(try registry.readManifest(id) == nil)
+        #expect(!FileManager.default.fileExists(atPath: file))
+        #expect(book.all.contains { $0.contains(file) })
+        #expect(try registry.readManifest(id) == nil)
+        #expect(code { try registry.storeManifest([1], id: id) } == .corrupt)
+    }
+
+    @Test func aNewerRegistryIsNotTouched() throws {
+        _ = try open()
+        do {
+            let queue = try DatabaseQueue(path: path + "/petals.sqlite")
+            try queue.write { try $0.execute(sql: "PRAGMA user_version = 2") }
+        }
+        #expect(code { _ = try open() } == .unsupportedVersion)
+    }
+
+    @Test func aFileThatIsNoDatabaseIsSaidToBeDamaged() throws {
+        _ = try StateFolder(opening: path)
+        try [UInt8](repeating: 65, count: 8192).write(to: path + "/petals.sqlite")
+        #expect(code { _ = try open() } == .corrupt)
+        #expect(message { _ = try open() }.contains(path))
+    }
+}
