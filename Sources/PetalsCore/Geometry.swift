@@ -59,10 +59,11 @@ package struct BlobGeometry: Hashable, Sendable {
         storedLength: Int, dataShards: Int? = nil, groupShards: Int? = nil
     ) throws(PetalsError) -> BlobGeometry {
         let k = dataShards ?? min(max(storedLength / 50_000_000, 1), 16)
-        let n = groupShards ?? max(k + 2, ceilDivide(3 * k, 2))
-        // A sum over bounds that the initialiser checks: clamped here so that it cannot overflow.
+        // The initialiser checks both; here they are clamped so that no sum of them overflows.
+        let boundedK = min(max(k, 1), Limits.dataShardsMax)
         let bounded = min(max(storedLength, 1), Limits.blobBytesMax)
-        let rows = ceilDivide(bounded, max(k, 1) * Limits.cellBytes)
+        let n = groupShards ?? max(boundedK + 2, ceilDivide(3 * boundedK, 2))
+        let rows = ceilDivide(bounded, boundedK * Limits.cellBytes)
         let groups = ceilDivide(rows, Limits.rowsPerGroupMax)
         return try BlobGeometry(
             storedLength: storedLength, dataShards: k, groupShards: n,

@@ -126,7 +126,10 @@ package struct ModelLink: Hashable, Sendable, CustomStringConvertible {
                 bytes.append(byte)
                 continue
             }
-            guard let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+            // Two digits: `UInt8(_:radix:)` alone would take one, or a sign and one.
+            let digits = rest.prefix(2)
+            guard digits.count == 2, let first = digits.first, !"+-".utf8.contains(first),
+                let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 16)
             else { return nil }
             bytes.append(value)
             rest = rest.dropFirst(2)

@@ -70,13 +70,14 @@ package struct ByteCount: Hashable, Comparable, Sendable, CustomStringConvertibl
         guard bytes >= 1000 else { return "\(bytes) B" }
         var scaled = Double(bytes)
         var unit = ""
-        for next in ["kB", "MB", "GB", "TB", "PB"] where scaled >= 1000 {
+        // From 999.5 on, rounding would print a thousand of the smaller unit.
+        for next in ["kB", "MB", "GB", "TB", "PB"] where scaled >= 999.5 {
             scaled /= 1000
             unit = next
         }
+        guard scaled < 99.95 else { return "\(Int(scaled.rounded())) \(unit)" }
         let tenths = Int((scaled * 10).rounded())
-        return scaled >= 100
-            ? "\((tenths + 5) / 10) \(unit)" : "\(tenths / 10).\(tenths % 10) \(unit)"
+        return "\(tenths / 10).\(tenths % 10) \(unit)"
     }
 }
 

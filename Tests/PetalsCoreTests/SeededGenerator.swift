@@ -1,0 +1,41 @@
+import PetalsCore
+import Testing
+
+/// SplitMix64: the same numbers from the same seed, everywhere.
+///
+/// A test that uses it prints the seed when it fails, so that the failure can be repeated.
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) {
+        state = seed
+    }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+
+    /// `count` bytes.
+    mutating func bytes(_ count: Int) -> [UInt8] {
+        (0..<count).map { _ in UInt8(truncatingIfNeeded: next() >> 56) }
+    }
+
+    /// A digest.
+    mutating func digest() -> Digest {
+        Digest(words: (next(), next(), next(), next()))
+    }
+
+    /// A key.
+    mutating func key() throws -> SecretKey {
+        try #require(SecretKey(bytes(SecretKey.byteCount)))
+    }
+
+    /// A topic.
+    mutating func topic() throws -> Topic {
+        try #require(Topic(bytes(Topic.byteCount)))
+    }
+}

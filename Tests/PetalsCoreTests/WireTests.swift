@@ -1,0 +1,101 @@
+import PetalsCore
+import Testing
+
+/// Control messages and frame headers: what peers say, and what they should not.
+@Suite struct WireTests {
+    static func messages() throws -> [ControlMessage] {
+        var generator = SeededGenerator(seed: 11)
+        let topic = try generator.topic()
+        let address = CellAddress(shard: ShardIndex(70_000), cell: CellIndex(761))
+        let requests = [0..<1, 0..<16, 15..<16, 3..<9].map {
+            ControlMessage.request(
+                .init(request: 77, topic: topic, address: address, leaves: $0, bulk: $0.count > 4))
+        }
+        return [
+            .hello(.init(agent: "petalsfs/1 ünï", requestsMax: 256, requestedBytesMax: 16 << 20)),
+            .join(topic), .leave(topic),
+            .holdings(
+                topic,
+                [
+                    .init(shard: ShardIndex(0), cells: nil),
+                    .init(shard: ShardIndex(9), cells: [1, 2, 3]),
+                    .init(shard: ShardIndex(10), cells: []),
+                ]), .holdings(topic, []),
+            .getDocument(request: .max, digest: generator.digest()),
+            .getCellLayer(request: 0, topic: topic, shard: ShardIndex(5)),
+            .cancel(request: 3), .ping(.max), .pong(0), .unknown,
+        ] + requests + ControlMessage.Refusal.allCases.map { .refuse(request: 4, $0) }
+    }
+
+    @Test func messagesComeBack() throws {
+        for message in try Self.messages() {
+            #expect(try ControlMessage(parsing: message.serialized()) == message)
+        }
+    }
+
+    @Test func damagedMessagesGiveErrorsOrMessages() throws {
+        for message in try Self.messages() {
+            Mutations.each(of: message.serialized()) { bytes in
+                // An error is one of the two right answers.
+                guard let read = try? ControlMessage(parsing: bytes) else { return }
+                let again = try? ControlMessage(parsing: read.serialized())
+                if again != read { Issue.record("\(read) reads as \(String(describing: again))") }
+                if case .request(let request) = read {
+                    #expect(!request.leaves.isEmpty && request.leaves.upperBound <= 16)
+                }
+            }
+        }
+    }
+
+    @Test func laterMessagesAreSkipped() throws {
+        for field in 12...40 as ClosedRange<UInt64> {
+            let bytes = ProtobufWriter { $0.message(field) { $0.number(1, 5) } }.bytes
+            #expect(try ControlMessage(parsing: bytes) == .unknown)
+        }
+        let refusal = ProtobufWriter { $0.message(9) { $0.number(2, 99) } }.bytes
+        #expect(try ControlMessage(parsing: refusal) == .refuse(request: 0, .unspecified))
+    }
+
+    @Test(
+        arguments: [(0, 0), (0, 17), (16, 1), (15, 2), (0, .max), (UInt64(UInt32.max), 1)]
+            as [(UInt64, UInt64)])
+    func impossibleRequestsAreRefused(first: UInt64, count: UInt64) {
+        let bytes = ProtobufWriter {
+            $0.message(7) {
+                $0.data(2, [UInt8](repeating: 1, count: 20))
+                $0.number(5, first)
+                $0.number(6, count)
+            }
+        }.bytes
+        #expect(throws: PetalsError.self) { try ControlMessage(parsing: bytes) }
+    }
+
+    @Test func peersCannotMakeUsLogNovels() throws {
+        func hello(_ agent: [UInt8], version: UInt64 = 1) -> [UInt8] {
+            ProtobufWriter {
+                $0.message(1) {
+                    $0.number(1, version)
+                    $0.data(2, agent)
+                }
+            }.bytes
+        }
+        #expect(throws: PetalsError.self) {
+            try ControlMessage(parsing: hello(Array(repeating: 97, count: 129)))
+        }
+        let read = try ControlMessage(parsing: hello(Array("a\u{1B}[2J\nb".utf8)))
+        guard case .hello(let greeting) = read else {
+            Issue.record("a hello reads as \(read)")
+            return
+        }
+        #expect(greeting.agent == "a\u{FFFD}[2J\u{FFFD}b")
+        let error = #expect(throws: PetalsError.self) {
+            try ControlMessage(parsing: hello([], version: 2))
+        }
+        #expect(error?.code == .unsupportedVersion)
+    }
+
+    @Test func oversizedMessagesAreRefused() {
+        let bytes = [UInt8](repeating: 0, count: Limits.controlBytesMax + 1)
+        #expect(throws: PetalsError.self) { try ControlMessage(parsing: bytes) }
+    }
+}
