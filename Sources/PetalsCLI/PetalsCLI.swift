@@ -41,8 +41,7 @@ struct Petalsfs: AsyncParsableCommand {
 
     static func main() async {
         // A peer or a reader of our output that goes away is an error of one write, not our end.
-        // SAFETY: SIG_IGN is a valid disposition, set before any thread starts.
-        _ = unsafe signal(SIGPIPE, SIG_IGN)
+        _ = signal(SIGPIPE, SIG_IGN)
         do {
             var command = try parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {
