@@ -26,6 +26,8 @@ struct BlobPublisher {
     static let framesAtOnce = 16
     /// Frames tried for the codec, spread evenly over the file.
     static let samplesMax = 16
+    /// A coded file takes at most this share of its plaintext: below 3 % saved, raw is better.
+    static let worthwhileShare = 0.97
 
     let publisher: Publisher
     let options: Publisher.Options
@@ -145,8 +147,16 @@ struct BlobPublisher {
             meter.add(batch.reduce(0) { $0 + $1.plain.count })
         }
         let sha256 = plain.finalize()
+        let storedLength = lengths.reduce(0) { $0 + Int($1) }
+        // The samples promised more than the file kept: a raw file is read leaf by leaf.
+        guard codec != .raw, Double(storedLength) <= Self.worthwhileShare * Double(reader.size)
+        else {
+            return Survey(
+                sha256: sha256, storedSHA256: sha256,
+                frames: try FrameTable(size: reader.size, codec: .raw, lengths: []))
+        }
         return Survey(
-            sha256: sha256, storedSHA256: codec == .raw ? sha256 : stored.finalize(),
+            sha256: sha256, storedSHA256: stored.finalize(),
             frames: try FrameTable(size: reader.size, codec: codec, lengths: lengths))
     }
 
