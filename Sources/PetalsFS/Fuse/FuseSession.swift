@@ -161,7 +161,10 @@ final class FuseSession: Sendable {
         // Our answers lie in memory: moving them through a pipe costs more than one copy.
         let spliced = UInt32(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE)
         // Content never changes, so the kernel need not look for changes before it uses a page.
-        connection.want &= ~(spliced | UInt32(FUSE_CAP_AUTO_INVAL_DATA))
+        // With asynchronous direct reads, a plain O_DIRECT read waits in a way that not even SIGKILL
+        // ends (fuse_direct_IO in fs/fuse/file.c); without, it is interrupted like any other.
+        let refused = UInt32(FUSE_CAP_AUTO_INVAL_DATA) | UInt32(FUSE_CAP_ASYNC_DIO)
+        connection.want &= ~(spliced | refused)
         greeted.signal()
     }
 }
