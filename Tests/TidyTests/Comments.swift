@@ -40,10 +40,13 @@ enum Comments {
     ) -> Bool {
         let near = max(1, line - safetyLinesMax)...line
         if near.contains(where: { mentions(file, "SAFETY:", $0) }) { return true }
+        // Above the function, or first thing in it, a reason speaks for all of the function.
         return functions.contains { function in
-            function.lines.contains(line)
-                && file.commentBlock(endingAt: lineAboveAttributes(file, function.lines.lowerBound))
-                    .contains("SAFETY:")
+            guard function.lines.contains(line) else { return false }
+            let above = lineAboveAttributes(file, function.lines.lowerBound)
+            return file.commentBlock(endingAt: above).contains("SAFETY:")
+                || file.comments[function.bodyLine..<min(function.bodyLine + 3, line)]
+                    .contains { $0.contains("SAFETY:") }
         }
     }
 

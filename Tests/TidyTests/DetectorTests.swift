@@ -118,6 +118,9 @@ import Testing
             "// SAFETY: p is alive inside.\nunsafe p.with {\n"
                 + String(repeating: "  x()\n", count: 9)
                 + "  unsafe g()\n}",
+            "func f() {\n  // SAFETY: all of it is alive.\n"
+                + String(repeating: "  x()\n", count: 9)
+                + "  unsafe g()\n}",
             "let a = \"unsafe\" // unsafe", "@unsafe func f() {}",
         ])
     func explainedUnsafeIsLeftAlone(text: String) {

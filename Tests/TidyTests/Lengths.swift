@@ -41,6 +41,8 @@ extension SourceFile {
         let name: String
         /// From the line of its keyword to that of its closing brace, counted from 1.
         let lines: ClosedRange<Int>
+        /// The line of its opening brace.
+        let bodyLine: Int
     }
 
     private static let declarations: Set<String> = [
@@ -58,7 +60,8 @@ extension SourceFile {
             let isNamed = keyword == "func" || keyword == "var"
             return Function(
                 name: isNamed ? tokens[position + 1].text : keyword,
-                lines: tokens[position].line...tokens[end].line)
+                lines: tokens[position].line...tokens[end].line,
+                bodyLine: tokens[body].line)
         }
     }
 

@@ -30,7 +30,12 @@ struct SourceScanner {
         }
     }
 
+    private static let codeMarks = Array("/#\"()".utf8)
+    private static let stringMarks = Array("\"\\\n".utf8)
+
     private mutating func scanCode(_ parentheses: Int) {
+        // Most bytes begin nothing; they are let through without a closer look.
+        guard Self.codeMarks.contains(bytes[position]) else { return take(.code) }
         if starts(with: "//") {
             while position < bytes.count, bytes[position] != UInt8(ascii: "\n") { take(.comment) }
         } else if starts(with: "/*") {
@@ -55,6 +60,7 @@ struct SourceScanner {
     }
 
     private mutating func scanString(_ hashes: Int, _ multiline: Bool) {
+        guard Self.stringMarks.contains(bytes[position]) else { return take(.neither) }
         let closing = (multiline ? "\"\"\"" : "\"") + String(repeating: "#", count: hashes)
         let escape = "\\" + String(repeating: "#", count: hashes)
         if starts(with: escape + "(") {
