@@ -52,7 +52,8 @@ package struct FuseReply: ~Copyable, Sendable {
         port.settled()
     }
 
-    /// Answers by a call of the caller's, which sends exactly one answer for the request it is given.
+    /// Answers by a call of the caller's, which sends exactly one answer for the request it is
+    /// given.
     ///
     /// - Returns: what the call returned; libfuse gives 0 or a negative error number.
     @discardableResult

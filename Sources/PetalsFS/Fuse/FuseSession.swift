@@ -135,8 +135,8 @@ final class FuseSession: Sendable {
     }
 
     private static func port(users: DispatchGroup) -> ReplyPort {
-        // SAFETY: the request is live until it is answered, here; the bytes are copied to the kernel
-        // before the call returns.
+        // SAFETY: the request is live until it is answered, here; the bytes are copied to the
+        // kernel before the call returns.
         unsafe ReplyPort(
             sendBytes: { request, bytes in
                 _ = unsafe fuse_reply_buf(
@@ -161,8 +161,9 @@ final class FuseSession: Sendable {
         // Our answers lie in memory: moving them through a pipe costs more than one copy.
         let spliced = UInt32(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE)
         // Content never changes, so the kernel need not look for changes before it uses a page.
-        // With asynchronous direct reads, a plain O_DIRECT read waits in a way that not even SIGKILL
-        // ends (fuse_direct_IO in fs/fuse/file.c); without, it is interrupted like any other.
+        // With asynchronous direct reads, a plain O_DIRECT read waits in a way that not even
+        // SIGKILL ends (fuse_direct_IO in fs/fuse/file.c); without, it is interrupted like any
+        // other.
         let refused = UInt32(FUSE_CAP_AUTO_INVAL_DATA) | UInt32(FUSE_CAP_ASYNC_DIO)
         connection.want &= ~(spliced | refused)
         greeted.signal()

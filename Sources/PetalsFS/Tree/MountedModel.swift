@@ -20,6 +20,7 @@ package struct MountedModel: Sendable {
     /// attribute; it must not wait.
     package var open: @Sendable (FileRecord) -> any FileContent
 
+    /// Describes a model; what is not given says nothing.
     package init(
         name: String, manifestID: ManifestID, manifest: ModelManifest?, addedAt: Int64,
         facts: [String: String] = [:],

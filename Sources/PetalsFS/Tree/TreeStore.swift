@@ -4,8 +4,8 @@ internal import Synchronization
 
 /// All models of the mount, their inodes, and what the kernel holds of them.
 ///
-/// Everything here answers from memory. `update(models:)` is called from the control side; all other
-/// calls come from FUSE threads.
+/// Everything here answers from memory. `update(models:)` is called from the control side; all
+/// other calls come from FUSE threads.
 package final class TreeStore: Sendable {
     struct State {
         /// Versions that are shown or still held by the kernel, by rising first inode.
