@@ -1,10 +1,12 @@
 internal import Foundation
 internal import PetalsCore
-@testable internal import PetalsFS
 internal import Testing
 
-/// Goal: what is done before mounting reads the system right. Method: texts and directories only;
-/// mounts themselves are MountTests' business.
+@testable internal import PetalsFS
+
+/// Goal: what is done before mounting reads the system right.
+///
+/// Method: texts and directories only; mounts themselves are MountTests' business.
 @Suite struct MountPreparationTests {
     @Test func mountTableReadsEscapesAndOptionalFields() {
         let table = MountTable(

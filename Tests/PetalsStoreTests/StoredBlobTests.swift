@@ -261,8 +261,8 @@ import Testing
         #expect(try Array(Data(contentsOf: URL(fileURLWithPath: victim))) == [1, 2, 3])
     }
 
-    /// A cell that is evicted, and perhaps stored again, between the look at the map and the read of
-    /// its bytes is absent or right, and no damage.
+    /// A cell that is evicted, and perhaps stored again, between the look at the map and the read
+    /// of its bytes is absent or right, and no damage.
     @Test(arguments: [false, true], ["data", "tree"])
     func evictedWhileItIsRead(isStoredAgain: Bool, kind: String) throws {
         let blob = try TestBlob()

@@ -25,8 +25,10 @@ final class FuseSession: Sendable {
     /// Signalled when the kernel has said hello.
     let greeted = DispatchSemaphore(value: 0)
 
-    /// Threads that answer requests. They answer from memory and disk, so there is no use for many
-    /// more than there are cores; the kernel's largest machines share ten without complaint.
+    /// Threads that answer requests.
+    ///
+    /// They answer from memory and disk, so there is no use for many more than there are cores; the
+    /// kernel's largest machines share ten without complaint.
     private static let threadsMax: UInt32 = 10
     /// How long the last replies may take before the session is left to the end of the process.
     private static let lastReplySeconds = 5.0
@@ -74,7 +76,9 @@ final class FuseSession: Sendable {
         address.store(UInt(bitPattern: session), ordering: .sequentiallyConsistent)
     }
 
-    /// Answers requests until the mount is gone, then destroys the session. Blocks its thread.
+    /// Answers requests until the mount is gone, then destroys the session.
+    ///
+    /// Blocks its thread.
     func run() {
         let value = address.load(ordering: .sequentiallyConsistent)
         // SAFETY: `mount` stored a live session, and only this function ends it.
@@ -107,8 +111,9 @@ final class FuseSession: Sendable {
         }
     }
 
-    /// Makes the kernel forget names in the root. Never called from a callback: the kernel may hold
-    /// a lock there that it wants here.
+    /// Makes the kernel forget names in the root.
+    ///
+    /// Never called from a callback: the kernel may hold a lock there that it wants here.
     func forgetNames(_ names: [String]) {
         // SAFETY: a name's bytes live through the call, and the session through `useSession`. An
         // error says that the kernel did not know the name, which is as good.

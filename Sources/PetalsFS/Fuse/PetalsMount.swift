@@ -67,7 +67,9 @@ package final class PetalsMount: Sendable {
     /// Reads that wait for bytes at the moment.
     package var waitingReads: Int { dispatcher.pendingCount }
 
-    /// Mounts and answers; returns when the mount answers. Called once.
+    /// Mounts and answers; returns when the mount answers.
+    ///
+    /// Called once.
     ///
     /// - Throws: `PetalsError.badInput` for options, `.system` where the kernel refuses.
     package func mount() throws(PetalsError) {

@@ -67,8 +67,9 @@ package final class ReadDispatcher: Sendable {
         }
     }
 
-    /// Ends a waiting read with EINTR, at once. A number that is not waiting (any more) does
-    /// nothing.
+    /// Ends a waiting read with EINTR, at once.
+    ///
+    /// A number that is not waiting (any more) does nothing.
     package func interrupt(_ id: UInt) {
         let read = registry.withLock { $0.reads.removeValue(forKey: id) }
         read?.end(cancel: true)?.answer(error: .interrupted)

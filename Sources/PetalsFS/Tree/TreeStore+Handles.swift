@@ -29,7 +29,9 @@ extension TreeStore {
     package struct OpenedHandle: Hashable, Sendable {
         /// The number for `file`, `entries` and `release`.
         package let handle: UInt64
-        /// Made for this open and of unknown size: past the page cache. Else cached for ever.
+        /// Made for this open and of unknown size: past the page cache.
+        ///
+        /// Else cached for ever.
         package let isControl: Bool
     }
 

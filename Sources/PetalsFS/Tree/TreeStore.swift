@@ -39,7 +39,9 @@ package final class TreeStore: Sendable {
     static let statusName = "status.json"
 
     let state = Mutex(State())
-    /// The next inode to give away. Held through a whole update, so that updates come one by one.
+    /// The next inode to give away.
+    ///
+    /// Held through a whole update, so that updates come one by one.
     private let nextInode = Mutex<Inode>(statusInode + 1)
     let status: @Sendable () -> [UInt8]
     let startedAt: Int64

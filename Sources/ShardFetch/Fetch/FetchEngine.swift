@@ -131,8 +131,9 @@ package final class FetchEngine: Sendable {
         metrics.demandCells.wrappingAdd(rest.count, ordering: .relaxed)
     }
 
-    /// Takes a ticket off the lists of whoever waits. The fetch itself goes on: a reader that was
-    /// interrupted usually comes back.
+    /// Takes a ticket off the lists of whoever waits.
+    ///
+    /// The fetch itself goes on: a reader that was interrupted usually comes back.
     func abandon(_ ticket: ReadTicket) {
         state.withLock { state in
             for key in ticket.missing.keys {

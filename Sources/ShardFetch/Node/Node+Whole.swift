@@ -7,8 +7,8 @@ extension Node {
     /// Cells wanted at a time by work that nobody waits for: 64 MiB, twice what may be under way.
     static let wholeCellsAtOnce = 256
 
-    /// Fetches whole shards of a blob, and the trees of all shards of their groups, so that this node
-    /// can vouch for what others rebuild.
+    /// Fetches whole shards of a blob, and the trees of all shards of their groups, so that this
+    /// node can vouch for what others rebuild.
     ///
     /// - Parameter progress: called with the number of bytes that came since the last call.
     /// - Throws: `PetalsError.cancelled`.
@@ -91,7 +91,8 @@ extension FetchEngine {
             let holders = state.scheduler.holderCount(
                 FetchScheduler.ShardKey(blob: key.blob, shard: key.address.shard))
             let peers = state.connections.values.map(\.address).sorted().prefix(8)
-            let asked = peers.isEmpty ? "no peer is connected" : "asked \(peers.joined(separator: ", "))"
+            let asked =
+                peers.isEmpty ? "no peer is connected" : "asked \(peers.joined(separator: ", "))"
             return "\(missing.count) cells are missing, the first is \(key.address) \(leaves); "
                 + "\(holders) peers hold that shard; \(asked)"
         }

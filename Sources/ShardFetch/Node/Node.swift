@@ -8,8 +8,9 @@ internal import Synchronization
 
 /// A running node: the network room's door.
 ///
-/// What it shows the rooms above is a handful of calls: start, stop, a reader for a file, documents,
-/// whole shards, status. It wires transport, scheduler, server and store; it decides nothing itself.
+/// What it shows the rooms above is a handful of calls: start, stop, a reader for a file,
+/// documents, whole shards, status. It wires transport, scheduler, server and store; it decides
+/// nothing itself.
 package final class Node: Sendable {
     package let identity: NodeIdentity
     package let store: Store

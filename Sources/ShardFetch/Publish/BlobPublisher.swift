@@ -179,7 +179,9 @@ struct BlobPublisher {
                 pieces.append(piece)
             }
             let streams = pieces
-            let sealed = concurrentMap(rows.count) { pipeline.sealRow(rows[$0], stream: streams[$0]) }
+            let sealed = concurrentMap(rows.count) {
+                pipeline.sealRow(rows[$0], stream: streams[$0])
+            }
             for row in sealed { try body(row) }
             let share = Double(reader.size) / Double(max(frames.storedLength, 1))
             meter.add(Int(Double(streams.reduce(0) { $0 + $1.count }) * share))
