@@ -124,7 +124,7 @@ struct Mount: AsyncParsableCommand {
         try await runner.run(clearCache: !keepCache) { service in
             try await MountRun(
                 service: service, point: point, options: options, readTimeout: readTimeout,
-                links: links, hasPeers: !network.peers.isEmpty
+                links: links
             ).run()
         }
     }

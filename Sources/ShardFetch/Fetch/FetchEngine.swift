@@ -263,8 +263,10 @@ package final class FetchEngine: Sendable {
         }
         do throws(PetalsError) {
             try session.stored.write(leaves)
+            session.writeFailure.withLock { $0 = nil }
             writeFailureLogged.store(false, ordering: .relaxed)
         } catch {
+            session.writeFailure.withLock { $0 = error }
             // The reads have their bytes; only the cache goes without. One line per bout.
             if !writeFailureLogged.exchange(true, ordering: .relaxed) {
                 logger.warning("reading goes on without the cache: \(error.message)")

@@ -11,12 +11,13 @@ extension Node {
     /// node can vouch for what others rebuild.
     ///
     /// - Parameter progress: called with the number of bytes that came since the last call.
-    /// - Throws: `PetalsError.cancelled`.
+    /// - Throws: `PetalsError.cancelled`; `.noSpace` or `.system` where the disk does not take it.
     package func fetchWhole(
         _ session: BlobSession, shards: [ShardIndex], progress: @Sendable (Int) -> Void
     ) async throws(PetalsError) {
         let geometry = session.geometry
         engine.joinEverywhere(session)
+        session.writeFailure.withLock { $0 = nil }
         for shard in shards where geometry.contains(shard) {
             let cells = (0..<geometry.cellCount(of: shard)).map {
                 CellAddress(shard: shard, cell: CellIndex($0))
@@ -32,6 +33,8 @@ extension Node {
                     } catch {
                         throw PetalsError(.cancelled, "fetching was interrupted")
                     }
+                    // What was asked for was to have it on the disk.
+                    if let failure = session.writeFailure.withLock({ $0 }) { throw failure }
                     let came = missing.filter { isWhole($0, session) }
                     missing.subtract(came)
                     if !came.isEmpty {

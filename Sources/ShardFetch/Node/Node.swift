@@ -85,6 +85,9 @@ package final class Node: Sendable {
     /// The address that the node listens on, once it does.
     package var listening: SocketEndpoint? { state.withLock { $0.listening } }
 
+    /// Whether there is any address that this node dials.
+    package var isDialling: Bool { state.withLock { !$0.dialled.isEmpty } }
+
     /// Keeps a connection to each address, from now on.
     package func dial(_ endpoints: [SocketEndpoint]) {
         for endpoint in endpoints {

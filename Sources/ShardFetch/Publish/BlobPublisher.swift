@@ -149,7 +149,9 @@ struct BlobPublisher {
         let sha256 = plain.finalize()
         let storedLength = lengths.reduce(0) { $0 + Int($1) }
         // The samples promised more than the file kept: a raw file is read leaf by leaf.
-        guard codec != .raw, Double(storedLength) <= Self.worthwhileShare * Double(reader.size)
+        // And a terabyte's frame table would not fit into a manifest.
+        guard codec != .raw, Double(storedLength) <= Self.worthwhileShare * Double(reader.size),
+            lengths.count * 4 <= Limits.manifestBytesMax / 4
         else {
             return Survey(
                 sha256: sha256, storedSHA256: sha256,
