@@ -182,7 +182,7 @@ package final class FetchEngine: Sendable {
             if startTicking { state.ticking = true }
             return (actions.compactMap { Self.work(for: $0, in: state) }, startTicking)
         }
-        for item in work { carryOut(item) }
+        carryOut(work)
         if startTicking { keepTicking() }
     }
 
@@ -219,15 +219,21 @@ package final class FetchEngine: Sendable {
         }
     }
 
-    private func carryOut(_ work: Work) {
-        switch work {
-        case .send(let connection, let message): connection.send(message)
-        case .rebuild(let session, let address, let columns):
-            pool.submit { [self] poolState in
-                guard case .active = poolState else { return }
-                rebuild(session, address, columns: columns)
+    /// Sends what goes to one peer with one flush, in order, and starts repairs.
+    private func carryOut(_ work: [Work]) {
+        var messages: [PeerConnection.ID: (connection: PeerConnection, list: [ControlMessage])] = [:]
+        for item in work {
+            switch item {
+            case .send(let connection, let message):
+                messages[connection.id, default: (connection, [])].list.append(message)
+            case .rebuild(let session, let address, let columns):
+                pool.submit { [self] poolState in
+                    guard case .active = poolState else { return }
+                    rebuild(session, address, columns: columns)
+                }
             }
         }
+        for (connection, list) in messages.values { connection.send(list) }
     }
 
     /// Looks at the clock twenty times a second for as long as anything is wanted.
