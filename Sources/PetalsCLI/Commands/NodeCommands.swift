@@ -142,16 +142,17 @@ struct Unmount: AsyncParsableCommand {
 
     func run() async throws {
         let holder = try StateFolder.holder(of: common.state)
+        // The node of this state folder may serve another directory: it is then not going to end.
+        let ends = holder == nil ? false : await isServing(directory)
         try MountPoint.unmount(directory)
-        // The node of this state folder may be another's: it is then not going to end, and ten
-        // seconds are more than one that ends takes.
-        guard let holder, holder > 0, try await isServing(directory) else { return }
+        guard ends else { return }
+        // Ten seconds are more than a node that ends takes.
         for _ in 0..<200 where try StateFolder.holder(of: common.state) == holder {
             try await Task.sleep(for: .milliseconds(50))
         }
     }
 
-    private func isServing(_ directory: String) async throws -> Bool {
+    private func isServing(_ directory: String) async -> Bool {
         let client = ControlClient(socketPath: common.state + "/control.sock")
         // A node that does not answer any more is ending.
         guard let result = try? await client.perform(.status, progress: { _, _ in }),
