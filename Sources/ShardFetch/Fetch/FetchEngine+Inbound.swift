@@ -143,6 +143,7 @@ extension FetchEngine {
                     leafCount: session.geometry.leafCount(address))
             else {
                 metrics.damagedLeaves.wrappingAdd(1, ordering: .relaxed)
+                connection.send(.damaged(request: header.request))
                 return blame(
                     connection,
                     "\(address) \(LeafSet(header.leaves)) of blob \(session.id.short) is damaged")

@@ -22,11 +22,14 @@ final class ShardServer: Sendable {
         var joined: [Topic: Told] = [:]
         var demand: Deque<ControlMessage.LeafRequest> = []
         var bulk: Deque<ControlMessage.LeafRequest> = []
+        /// The last requests that were answered, for a peer that complains of one.
+        var answered: Deque<ControlMessage.LeafRequest> = []
         /// Bytes of the requests above, and of those being read or sent.
         var owedBytes = 0
         /// Bytes handed to the channel that have not left it.
         var sendingBytes = 0
         var isPumping = false
+        var drain = DrainRate()
     }
 
     /// What a peer was told of a blob.
@@ -79,6 +82,7 @@ final class ShardServer: Sendable {
             sendLayer(topic, shard, request, connection)
         case .request(let request): enqueue(request, connection)
         case .cancel(let request): cancel(request, connection)
+        case .damaged(let request): recheck(request, connection)
         default: return false
         }
         return true
