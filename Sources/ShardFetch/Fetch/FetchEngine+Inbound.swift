@@ -44,7 +44,7 @@ extension FetchEngine {
     }
 
     private func join(_ session: BlobSession, on connection: PeerConnection) {
-        let topic = session.topic(day: UTCDay.today)
+        let topic = session.topic(day: today())
         let messages = state.withLock { state -> [ControlMessage] in
             guard var joined = state.joined[connection.id],
                 !joined.contains(where: { $0.blob == session.handle })
@@ -133,7 +133,7 @@ extension FetchEngine {
                 // The peer gave leaves and kept back what proves them.
                 return perform {
                     $0.scheduler.refused(
-                        header.request, by: connection.id, reason: .notHeld,
+                        header.request, by: connection.id, reason: .unspecified,
                         now: MonotonicClock.now)
                 }
             }
@@ -149,9 +149,11 @@ extension FetchEngine {
             }
             metrics.verifiedBytes.wrappingAdd(bytes.count, ordering: .relaxed)
             deliver(verified, session: session)
+            let came = LeafSet(header.leaves)
             perform {
-                $0.scheduler.arrived(
-                    header.request, leaves: LeafSet(header.leaves), now: MonotonicClock.now)
+                $0.scheduler.arrived(header.request, leaves: came, now: MonotonicClock.now)
+                // The request may be off the books: its peer left while the leaves were checked.
+                $0.scheduler.got(session.key(address), came)
             }
         }
     }
@@ -214,7 +216,9 @@ extension FetchEngine {
             perform { $0.scheduler.got(session.key(address), all) }
         } catch {
             logger.warning("\(address) could not be rebuilt: \(error.message)")
-            perform { $0.scheduler.rebuildFailed(session.key(address), all) }
+            perform {
+                $0.scheduler.rebuildFailed(session.key(address), all, now: MonotonicClock.now)
+            }
         }
     }
 }

@@ -28,6 +28,7 @@ package final class FetchEngine: Sendable {
     let hot: HotCells
     let pool: NIOThreadPool
     let logger: Logger
+    let today: @Sendable () -> UInt32
     /// Told about a peer that lied; closes its connections and remembers it.
     let blame: @Sendable (PeerConnection, String) -> Void
     private let writeFailureLogged = Atomic<Bool>(false)
@@ -36,10 +37,12 @@ package final class FetchEngine: Sendable {
 
     init(
         pool: NIOThreadPool, logger: Logger, hotBytesMax: Int = Limits.hotBytesMax,
+        today: @escaping @Sendable () -> UInt32 = { UTCDay.today },
         blame: @escaping @Sendable (PeerConnection, String) -> Void
     ) {
         self.pool = pool
         self.logger = logger
+        self.today = today
         self.blame = blame
         hot = HotCells(bytesMax: hotBytesMax)
     }

@@ -45,13 +45,14 @@ package final class Node: Sendable {
         self.logger = logger
         group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         pool = NIOThreadPool(numberOfThreads: configuration.threads)
-        topics = TopicTable()
+        topics = TopicTable(today: configuration.today)
         transport = Transport(group: group, identity: identity, logger: logger)
         let router = ConnectionRouter(transport: transport, logger: logger)
         self.router = router
         let blame: @Sendable (PeerConnection, String) -> Void = { router.blame($0, $1) }
         let engine = FetchEngine(
-            pool: pool, logger: logger, hotBytesMax: configuration.hotBytesMax, blame: blame)
+            pool: pool, logger: logger, hotBytesMax: configuration.hotBytesMax,
+            today: configuration.today, blame: blame)
         self.engine = engine
         documents = DocumentFetcher(logger: logger, blame: blame)
         server = ShardServer(store: store, topics: topics, pool: pool, logger: logger)
