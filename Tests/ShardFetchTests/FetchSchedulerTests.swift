@@ -53,11 +53,7 @@ struct FetchSchedulerTests {
     @Test func aWholeFileWithOneDataShardGone() throws {
         var swarm = try swarm(rows: 40)
         for shard in [1, 2, 3] { _ = swarm.join(shards: [shard]) }
-        for row in 0..<40 {
-            for shard in 0..<2 {
-                swarm.want(swarm.cell(shard, row), LeafSet(first: 16), .bulk)
-            }
-        }
+        swarm.want((0..<80).map { swarm.cell($0 % 2, $0 / 2) }, .bulk)
         swarm.run(until: 60)
         swarm.checkEmpty()
         #expect(swarm.rebuilds == 40)
@@ -186,6 +182,20 @@ struct FetchSchedulerTests {
         swarm.checkEmpty()
     }
 
+    /// Nobody is connected, and the disk has what it takes.
+    @Test func aCellIsRebuiltFromTheDiskAlone() throws {
+        var swarm = try swarm()
+        let helper = swarm.join(shards: [2, 3])
+        swarm.want([swarm.cell(2, 0), swarm.cell(3, 0)], .bulk)
+        swarm.scheduler.layerArrived(.init(blob: swarm.blob, shard: ShardIndex(0)))
+        swarm.layers.insert(.init(blob: swarm.blob, shard: ShardIndex(0)))
+        swarm.run(until: 1)
+        swarm.leave(helper)
+        swarm.want(swarm.cell(0, 0), LeafSet(first: 16), .bulk)
+        swarm.run(until: 2)
+        swarm.checkEmpty()
+    }
+
     /// A blob with parity that does not belong to its data: tried again at times, not in a loop.
     @Test func falseParityIsNotRebuiltInALoop() throws {
         var swarm = try swarm()
@@ -232,7 +242,7 @@ struct FetchSchedulerTests {
         }
         swarm.run(until: swarm.now + 200)
         for key in swarm.wanted.keys {
-            #expect(!swarm.canBeHad(key), "seed \(seed): \(key.address) can be had and was not")
+            #expect(!swarm.canBeHad(key), "seed \(seed): can be had and was not: \(swarm.describe(key))")
         }
         let honest = swarm.join(shards: Array(0..<geometry.shardCount))
         swarm.run(until: swarm.now + 60)

@@ -103,3 +103,29 @@ extension SchedulerSwarm {
         return columns.count >= geometry.dataShards && somebodyHasTheTree
     }
 }
+
+extension SchedulerSwarm {
+    /// What the books say of a cell and of the rest of its row, for a failing test.
+    func describe(_ key: CellKey) -> String {
+        let row = geometry.row(of: key.address)
+        let columns = (0..<geometry.groupShards).map { column -> String in
+            let other = CellKey(blob: blob, address: geometry.address(row: row, column: column))
+            let job = scheduler.jobs[other]
+            let holders = peers.filter {
+                $0.value.holds[other.address.shard]?.contains(other.address.cell) == true
+            }.map { "\($0.key) \($0.value.manner)" }
+            let requests = (job?.requests ?? []).compactMap { scheduler.requests[$0] }
+            return """
+                column \(column): here \(here[other] ?? .none), holders \(holders), job \
+                \(job.map { "\($0.missing), queued \($0.queued)" } ?? "none"), stuck \
+                \(scheduler.stuck.contains(other)), requests \(requests.map { ($0.peer, $0.late) }), \
+                avoided \(scheduler.avoided[other] ?? [:])
+                """
+        }
+        let shard = ShardKey(blob: blob, shard: key.address.shard)
+        let layer = scheduler.layers[shard].map { "\($0)" } ?? "none"
+        let models = scheduler.peers.map { "\($0.key): \($0.value)" }
+        return (["\(key.address) at \(now), layer \(layer)"] + columns + models)
+            .joined(separator: "\n")
+    }
+}

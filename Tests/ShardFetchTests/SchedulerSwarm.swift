@@ -113,6 +113,15 @@ struct SchedulerSwarm {
         act()
     }
 
+    /// Wants whole cells at once, as one large read does.
+    mutating func want(_ keys: [CellKey], _ urgency: FetchScheduler.Urgency) {
+        for key in keys {
+            wanted[key] = all(key)
+            scheduler.want(key, leaves: all(key), urgency: urgency)
+        }
+        act()
+    }
+
     func cell(_ shard: Int, _ cell: Int) -> CellKey {
         CellKey(
             blob: blob, address: CellAddress(shard: ShardIndex(shard), cell: CellIndex(cell)))
@@ -207,7 +216,7 @@ struct SchedulerSwarm {
         if !scheduler.isIdle { scheduler.tick(now: now) }
         for (request, found) in live where scheduler.requests[request]?.late == true {
             let waited = now - found.sentAt
-            if waited < max(2, 4 * (found.expectedBy - found.sentAt)) {
+            if waited < 2 {
                 hedges += found.leaves.count * Limits.leafBytes
             }
         }

@@ -43,6 +43,15 @@ extension FetchEngine {
         for connection in connections { join(session, on: connection) }
     }
 
+    /// Joins the topics of blobs that something is wanted of and that had to wait for a place.
+    func rejoinWaiting() {
+        let waiting = state.withLock { state -> [BlobSession] in
+            guard state.sessions.count > Limits.topicsPerPeerMax else { return [] }
+            return state.sessions.values.filter { state.scheduler.wantsAny(of: $0.handle) }
+        }
+        for session in waiting { joinEverywhere(session) }
+    }
+
     private func join(_ session: BlobSession, on connection: PeerConnection) {
         let topic = session.topic(day: today())
         let messages = state.withLock { state -> [ControlMessage] in
@@ -51,7 +60,10 @@ extension FetchEngine {
             else { return [] }
             var messages: [ControlMessage] = []
             if joined.count >= Limits.topicsPerPeerMax {
-                let left = joined.removeFirst()
+                // A topic that something is wanted of is not left; then this one waits its turn.
+                guard let idle = joined.firstIndex(where: { !state.scheduler.wantsAny(of: $0.blob) })
+                else { return [] }
+                let left = joined.remove(at: idle)
                 messages.append(.leave(left.topic))
                 state.scheduler.forgetHoldings(of: connection.id, blob: left.blob)
             }

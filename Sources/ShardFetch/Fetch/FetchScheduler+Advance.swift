@@ -32,20 +32,21 @@ extension FetchScheduler {
     ///
     /// To be called some twenty times a second while anything is wanted, before `advance`.
     package mutating func tick(now: Instant) {
-        for (request, found) in requests where found.expectedBy <= now {
+        for (request, found) in requests {
             if found.late {
                 abandon(request, found, now: now)
                 continue
             }
-            guard let job = jobs[found.key] else { continue }
+            let isSilent = peers[found.peer]?.isSilent(since: found.sentAt, now: now) ?? true
+            guard found.expectedBy <= now || isSilent, let job = jobs[found.key] else { continue }
             let bytes = found.leaves.count * Limits.leafBytes
             let waited = now - found.sentAt
             let budget = Self.hedgeBytesStart + Int(Self.hedgeShare * Double(deliveredBytes))
             let mayHedge = job.urgency == .demand && hedgedBytes + bytes <= budget
-            // Past two seconds a peer is not slow but stuck, and no budget keeps a read waiting.
-            guard mayHedge || waited >= max(2, 4 * (found.expectedBy - found.sentAt)) else {
-                continue
-            }
+            // A peer that delivers nothing at all is not slow but stuck, and no budget keeps anybody
+            // waiting for it.
+            let isLost = isSilent || waited >= max(2, 4 * (found.expectedBy - found.sentAt))
+            guard mayHedge || isLost else { continue }
             hedgedBytes += bytes
             requests[request]?.late = true
             peers[found.peer]?.disappointed()
@@ -83,7 +84,7 @@ extension FetchScheduler {
         var kept: [CellKey] = []
         while let key = work.popFirst() {
             guard let job = jobs[key], job.queued, job.urgency == urgency else { continue }
-            if urgency == .bulk, bulkBytes >= Self.bulkBytesMax || !anybodyHasRoom {
+            if urgency == .bulk, bulkBytes >= Self.bulkBytesMax || nobodyHasRoom {
                 kept.append(key)
                 kept.append(contentsOf: work)
                 break
@@ -118,8 +119,9 @@ extension FetchScheduler {
         }
     }
 
-    private var anybodyHasRoom: Bool {
-        peers.values.contains { $0.hasRoom(for: Limits.cellBytes, bulk: true) }
+    /// Whether there are peers and none has room. Without any peer, repair from what is here goes on.
+    private var nobodyHasRoom: Bool {
+        !peers.isEmpty && !peers.values.contains { $0.hasRoom(for: Limits.cellBytes, bulk: true) }
     }
 
     /// Finds ways to the leaves of a job that nobody has been asked for yet, run by run: what lies
@@ -158,11 +160,8 @@ extension FetchScheduler {
         var exists = false
         for (peer, cells) in holders[shard] ?? [:] where cells.contains(key.address.cell) {
             guard let model = peers[peer], mayAsk(peer, for: key, now: now) else { continue }
-            guard model.hasRoom(for: bytes, bulk: bulk) else {
-                // Room will come, unless the peer has stopped answering.
-                if !model.isStalled(now: now) { exists = true }
-                continue
-            }
+            exists = true
+            guard model.hasRoom(for: bytes, bulk: bulk) else { continue }
             let seconds = model.expectedSeconds(for: bytes)
             if best == nil || (seconds, peer) < (best?.seconds ?? 0, best?.peer ?? peer) {
                 best = (peer, seconds)

@@ -62,10 +62,12 @@ extension FetchScheduler {
         retryStuck()
     }
 
-    /// Whether a peer may be asked for a cell: it did not refuse it a moment ago, nor the layer that
-    /// proves it.
+    /// Whether a peer may be asked for a cell: it answers at all, and did not refuse it a moment ago,
+    /// nor the layer that proves it.
     func mayAsk(_ peer: Peer, for key: CellKey, now: Instant) -> Bool {
-        guard (avoided[key]?[peer] ?? 0) <= now else { return false }
+        guard let model = peers[peer], !model.isStalled(now: now),
+            (avoided[key]?[peer] ?? 0) <= now
+        else { return false }
         let shard = ShardKey(blob: key.blob, shard: key.address.shard)
         if case .known = layers[shard] { return true }
         return (layerAvoided[shard]?[peer] ?? 0) <= now

@@ -77,8 +77,7 @@ extension FetchScheduler {
         let shard = ShardKey(blob: key.blob, shard: key.address.shard)
         return (holders[shard] ?? [:]).compactMap { peer, cells in
             guard cells.contains(key.address.cell), let model = peers[peer],
-                mayAsk(peer, for: key, now: now),
-                model.hasRoom(for: Limits.cellBytes, bulk: false) || !model.isStalled(now: now)
+                mayAsk(peer, for: key, now: now)
             else { return nil }
             return model.expectedSeconds(for: Limits.cellBytes)
         }.min()

@@ -268,6 +268,11 @@ package struct FetchScheduler {
 
     func isRebuilding(_ key: CellKey) -> Bool { !(jobs[key]?.rebuilding.isEmpty ?? true) }
 
+    /// Whether anything of a blob is wanted.
+    ///
+    /// - Complexity: O(jobs).
+    func wantsAny(of blob: BlobHandle) -> Bool { jobs.keys.contains { $0.blob == blob } }
+
     /// Whether anything is wanted.
     package var isIdle: Bool { jobs.isEmpty }
 

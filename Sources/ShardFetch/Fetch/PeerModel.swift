@@ -81,8 +81,14 @@ package struct PeerModel: Sendable {
         stretchBytes = 0
     }
 
-    /// Whether the peer is late with something and has delivered nothing for a second: it is not
-    /// waited for, not even for room in its window.
+    /// Whether the peer has delivered nothing since it was asked for something, for much longer than
+    /// it ever takes to begin.
+    func isSilent(since sentAt: Instant, now: Instant) -> Bool {
+        now - max(sentAt, quietSince) >= 2 + (measured ? 4 * latencyMin : 0)
+    }
+
+    /// Whether the peer is late with something and has delivered nothing for a second: it is asked
+    /// for nothing else, and nobody waits for room in its window.
     package func isStalled(now: Instant) -> Bool { lateRequests > 0 && now - quietSince >= 1 }
 
     /// A request is over, with so many bytes that never came.

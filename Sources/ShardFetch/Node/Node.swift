@@ -161,8 +161,15 @@ package final class Node: Sendable {
 
     /// Opens a file's blob: its descriptor comes from the store or from peers.
     func open(_ record: FileRecord) async throws(PetalsError) -> BlobSession {
-        let session = try await open(
-            record.blobID, relayKey: KeyDerivation.relayKey(of: record.blobKey))
+        let relayKey = KeyDerivation.relayKey(of: record.blobKey)
+        let session = try await open(record.blobID, relayKey: relayKey)
+        // A blob that is here was opened with some other record's key.
+        guard session.stored.relayKey == relayKey else {
+            throw PetalsError(
+                .corrupt,
+                "a file names the blob \(record.blobID.short) with a key that is not its; it was "
+                    + "published wrongly")
+        }
         try BlockPipeline.check(record, against: session.stored.descriptor)
         return session
     }
