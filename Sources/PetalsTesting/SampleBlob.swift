@@ -43,7 +43,8 @@ package struct SampleBlob: Sendable {
         relayKey = KeyDerivation.relayKey(of: key)
         (sealedDescriptor, id) = SealedDescriptor.seal(tree.descriptor(), relayKey: relayKey)
         record = FileRecord(
-            size: size, sha256: digest, frames: try FrameTable(size: size, codec: .raw, lengths: []),
+            size: size, sha256: digest,
+            frames: try FrameTable(size: size, codec: .raw, lengths: []),
             blobID: id, blobKey: key)
     }
 

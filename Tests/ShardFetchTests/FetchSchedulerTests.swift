@@ -4,8 +4,9 @@ import Testing
 
 @testable import ShardFetch
 
-/// What to ask of whom, in situations that were thought of. The swarm checks its invariants after
-/// every event; these tests say how each story ends.
+/// What to ask of whom, in situations that were thought of.
+///
+/// The swarm checks its invariants after every event; these tests say how each story ends.
 struct FetchSchedulerTests {
     /// k = 2, n = 4, five rows: ten data cells.
     private func swarm(_ seed: UInt64 = 1, rows: Int = 5, k: Int = 2, n: Int = 4) throws
@@ -242,7 +243,9 @@ struct FetchSchedulerTests {
         }
         swarm.run(until: swarm.now + 200)
         for key in swarm.wanted.keys {
-            #expect(!swarm.canBeHad(key), "seed \(seed): can be had and was not: \(swarm.describe(key))")
+            #expect(
+                !swarm.canBeHad(key), "seed \(seed): can be had and was not: \(swarm.describe(key))"
+            )
         }
         let honest = swarm.join(shards: Array(0..<geometry.shardCount))
         swarm.run(until: swarm.now + 60)

@@ -5,8 +5,10 @@ import Testing
 
 @testable import ShardFetch
 
-/// Frames come out as they went in, however the network cuts the stream, and nothing that a peer can
-/// send does more than throw. Streams of all kinds of frames are cut everywhere and damaged.
+/// Frames come out as they went in, however the network cuts the stream, and nothing that a peer
+/// can send does more than throw.
+///
+/// Streams of all kinds of frames are cut everywhere and damaged.
 struct FrameAssemblerTests {
     @Test func everySplitOfAStreamOfSmallFrames() throws {
         let samples = try FrameSample.small

@@ -4,8 +4,10 @@ import Testing
 
 @testable import ShardFetch
 
-/// The small machines that say whom to talk to and how often. Time is an argument, so hours pass in
-/// microseconds; each is compared with rules written down another way.
+/// The small machines that say whom to talk to and how often.
+///
+/// Time is an argument, so hours pass in microseconds; each is compared with rules written down
+/// another way.
 struct PeerPolicyTests {
     // MARK: Token bucket
 
@@ -134,7 +136,8 @@ struct PeerPolicyTests {
                 book.close(.peer(gone))
                 list[gone] = nil
             }
-            let network = generator.chance(0.5) ? "n\(Int.random(in: 0..<4, using: &generator))" : nil
+            let network =
+                generator.chance(0.5) ? "n\(Int.random(in: 0..<4, using: &generator))" : nil
             let isFull =
                 list.count >= 200
                 || network.map { wanted in list.values.filter { $0 == wanted }.count >= 8 } ?? false

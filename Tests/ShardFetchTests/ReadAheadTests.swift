@@ -4,8 +4,10 @@ import Testing
 
 @testable import ShardFetch
 
-/// What is fetched ahead, for the ways in which inference servers read files. Whatever the pattern,
-/// no range goes past the end of the file, and none is fetched twice for one stream.
+/// What is fetched ahead, for the ways in which inference servers read files.
+///
+/// Whatever the pattern, no range goes past the end of the file, and none is fetched twice for one
+/// stream.
 struct ReadAheadTests {
     static let mib = 1 << 20
 

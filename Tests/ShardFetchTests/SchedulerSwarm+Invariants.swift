@@ -98,7 +98,9 @@ extension SchedulerSwarm {
             layers.contains(ShardKey(blob: blob, shard: key.address.shard))
             || peers.values.contains { peer in
                 peer.manner == .honest
-                    && peer.holds.contains { geometry.group(of: $0.key) == group && !$0.value.isEmpty }
+                    && peer.holds.contains {
+                        geometry.group(of: $0.key) == group && !$0.value.isEmpty
+                    }
             }
         return columns.count >= geometry.dataShards && somebodyHasTheTree
     }

@@ -119,7 +119,9 @@ extension FetchScheduler {
         }
     }
 
-    /// Whether there are peers and none has room. Without any peer, repair from what is here goes on.
+    /// Whether there are peers and none has room.
+    ///
+    /// Without any peer, repair from what is here goes on.
     private var nobodyHasRoom: Bool {
         !peers.isEmpty && !peers.values.contains { $0.hasRoom(for: Limits.cellBytes, bulk: true) }
     }

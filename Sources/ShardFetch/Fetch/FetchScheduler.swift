@@ -121,8 +121,10 @@ package struct FetchScheduler {
     var geometries: [BlobHandle: BlobGeometry] = [:]
     var holders: [ShardKey: [Peer: CellBitmap]] = [:]
     var layers: [ShardKey: Layer] = [:]
-    /// Peers not to ask for a cell until some time. Apart from the jobs: helpers of a repair come and
-    /// go, and a peer that refuses would be asked again each time.
+    /// Peers not to ask for a cell until some time.
+    ///
+    /// Apart from the jobs: helpers of a repair come and go, and a peer that refuses would be asked
+    /// again each time.
     var avoided: [CellKey: [Peer: Instant]] = [:]
     /// Peers not to ask for a shard's layer until some time.
     var layerAvoided: [ShardKey: [Peer: Instant]] = [:]

@@ -171,7 +171,9 @@ final class ShardServer: Sendable {
     }
 
     /// Whether a document may be sent: a peer that asks for many and reads none of them must not
-    /// fill this node's memory. One is always allowed, however large it is.
+    /// fill this node's memory.
+    ///
+    /// One is always allowed, however large it is.
     private func admitDocument(_ bytes: Int, _ connection: PeerConnection) -> Bool {
         state.withLock { state in
             guard let waiting = state.clients[connection.id]?.documentBytes,
@@ -221,8 +223,10 @@ final class ShardServer: Sendable {
         return blob(for: topic, client)
     }
 
-    /// The blob behind a topic of a client. Once found it stays, though the topic's day passes: the
-    /// client joined in time and need not join again.
+    /// The blob behind a topic of a client.
+    ///
+    /// Once found it stays, though the topic's day passes: the client joined in time and need not
+    /// join again.
     private func blob(for topic: Topic, _ client: Client) -> StoredBlob? {
         if let blob = client.joined[topic]?.blob, topics.contains(blob.id) { return blob }
         return topics.blob(for: topic)
