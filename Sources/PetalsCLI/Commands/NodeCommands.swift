@@ -140,18 +140,20 @@ struct Unmount: AsyncParsableCommand {
 
     func run() async throws {
         let holder = try StateFolder.holder(of: common.state)
+        // Asked first: afterwards the node is ending and answers nobody.
+        let isOurs = await isServing(directory)
         try MountPoint.unmount(directory)
-        // The node of this state folder may be another's: it is then not going to end, and ten
-        // seconds are more than one that ends takes.
-        guard let holder, holder > 0, try await isServing(directory) else { return }
+        guard let holder, holder > 0, isOurs else { return }
+        // Ten seconds are more than a node takes to end.
         for _ in 0..<200 where try StateFolder.holder(of: common.state) == holder {
             try await Task.sleep(for: .milliseconds(50))
         }
     }
 
-    private func isServing(_ directory: String) async throws -> Bool {
+    /// Whether the node of this state folder serves the directory; its mount may be another's.
+    private func isServing(_ directory: String) async -> Bool {
         let client = ControlClient(socketPath: common.state + "/control.sock")
-        // A node that does not answer any more is ending.
+        // A node that does not answer is ending, and most likely this one.
         guard let result = try? await client.perform(.status, progress: { _, _ in }),
             case .status(let status) = result, let mount = status.mount
         else { return true }

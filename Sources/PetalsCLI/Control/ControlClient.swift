@@ -8,6 +8,14 @@ internal import PetalsCore
 struct ControlClient {
     let socketPath: String
 
+    /// A socket is there or it is not: trying again for a minute, as one does with servers of the
+    /// web, would only keep a person waiting.
+    private static let client: HTTPClient = {
+        var configuration = HTTPClient.Configuration.singletonConfiguration
+        configuration.connectionPool.retryConnectionEstablishment = false
+        return HTTPClient(configuration: configuration)
+    }()
+
     /// Sends a request and hands over its events as they come.
     ///
     /// - Throws: `PetalsError.unavailable` where nobody answers; whatever the node failed with.
@@ -22,7 +30,7 @@ struct ControlClient {
         message.body = .bytes(try JSONEncoder.petals.encode(request))
         let response: HTTPClientResponse
         do {
-            response = try await HTTPClient.shared.execute(message, timeout: .hours(24 * 7))
+            response = try await Self.client.execute(message, timeout: .hours(24 * 7))
         } catch {
             throw PetalsError(
                 .unavailable,
