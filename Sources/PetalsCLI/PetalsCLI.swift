@@ -9,13 +9,13 @@
 //   Assembly/   wires the rooms: state folder, store, identity, node, models, mount
 //   Support/    logs, tables, progress bars
 //
-// Every command that does something is a `ControlRequest`. Where a node runs on the state folder, the
-// request goes to it through `control.sock`; where none does, this process opens the folder and does
-// it itself, with the same code (`NodeService`). So a person need not know whether a node runs, and
-// there is one implementation of everything.
+// Every command that does something is a `ControlRequest`. Where a node runs on the state folder,
+// the request goes to it through `control.sock`; where none does, this process opens the folder and
+// does it itself, with the same code (`NodeService`). So a person need not know whether a node
+// runs, and there is one implementation of everything.
 //
-// `serve` and `mount` are the two commands that are a node: they hold the folder's lock, listen, dial,
-// answer the socket, and end on SIGINT, SIGTERM or, for a mount, when somebody unmounts it.
+// `serve` and `mount` are the two commands that are a node: they hold the folder's lock, listen,
+// dial, answer the socket, and end on SIGINT, SIGTERM or, for a mount, when somebody unmounts it.
 //
 // What is printed on standard output is the result and nothing else (`--json`: one JSON document);
 // logs, progress and errors go to standard error. Errors are one sentence. Exit codes: 0 done, 1
@@ -34,8 +34,12 @@ struct Petalsfs: AsyncParsableCommand {
         abstract: "Mounts AI models as files, fetched from peers and verified as they are read.",
         version: "0.1.0",
         groupedSubcommands: [
-            .init(name: "Models", subcommands: [Publish.self, Add.self, List.self, Info.self, Remove.self]),
-            .init(name: "Nodes", subcommands: [Mount.self, Unmount.self, Serve.self, Hold.self, Status.self]),
+            .init(
+                name: "Models",
+                subcommands: [Publish.self, Add.self, List.self, Info.self, Remove.self]),
+            .init(
+                name: "Nodes",
+                subcommands: [Mount.self, Unmount.self, Serve.self, Hold.self, Status.self]),
             .init(name: "Cache and care", subcommands: [Prefetch.self, Verify.self]),
         ])
 

@@ -32,7 +32,9 @@ package struct SigningIdentity: Sendable, CustomStringConvertible, CustomReflect
         publicKey = Array(key.publicKey.rawRepresentation)
     }
 
-    /// The 32 bytes that the identity can be made from again. Secret.
+    /// The 32 bytes that the identity can be made from again.
+    ///
+    /// Secret.
     package var seed: [UInt8] { Array(key.rawRepresentation) }
 
     /// SHA-256 of the public key: the name of this peer.

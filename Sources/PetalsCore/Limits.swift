@@ -38,6 +38,8 @@ package enum Limits {
     package static let nameBytesTotalMax = 4 << 20
     /// One path component, as in most file systems.
     package static let nameBytesMax = 255
+    /// Tags of a model.
+    package static let tagsMax = 64
     /// Directories above a file.
     package static let depthMax = 32
     /// A file below this is stored in the manifest itself.

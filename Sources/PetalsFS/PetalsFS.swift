@@ -15,14 +15,15 @@
 //           task and back costs 13 us, five times a decompression. What must be fetched becomes one
 //           task, which owns the reply until it arrives, is interrupted, or passes its deadline.
 //
-// Content is immutable, so the kernel may keep names, attributes and pages for ever. What changes is
-// only which models there are: `TreeStore.update(models:)` swaps them, and the mount then tells the
-// kernel to forget the names that went away or mean another version now. Inode numbers are never
-// reused in a session, so an open file stays the file that was opened.
+// Content is immutable, so the kernel may keep names, attributes and pages for ever. What changes
+// is only which models there are: `TreeStore.update(models:)` swaps them, and the mount then tells
+// the kernel to forget the names that went away or mean another version now. Inode numbers are
+// never reused in a session, so an open file stays the file that was opened.
 //
 // What it never does: block a FUSE thread on a peer; give a short read or an unverified byte; touch
 // its own mount from its own process (a thread that waits for itself waits for ever); trust the
 // state of a mount point that a crash may have left behind.
 //
-// On a crash nothing is lost but the mount itself; `MountPoint.prepare` clears it at the next start.
+// On a crash nothing is lost but the mount itself; `MountPoint.prepare` clears it at the next
+// start.
 //

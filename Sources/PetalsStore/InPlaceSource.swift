@@ -62,8 +62,9 @@ final class InPlaceSource: Sendable {
             let range = table.storedRange(frame: frame)
             guard coded.count == range.count else { throw staleError }
             let wanted = range.clamped(to: stored)
-            stream += coded[
-                wanted.lowerBound - range.lowerBound..<wanted.upperBound - range.lowerBound]
+            stream +=
+                coded[
+                    wanted.lowerBound - range.lowerBound..<wanted.upperBound - range.lowerBound]
         }
         return stream
     }

@@ -1,7 +1,7 @@
 package import PetalsCore
 
-/// A file of the user that is being published: opened once, read at any offset, and asked whether it
-/// is still the same.
+/// A file of the user that is being published: opened once, read at any offset, and asked whether
+/// it is still the same.
 package final class PublishedFile: Sendable {
     /// Where it lies.
     package let path: String

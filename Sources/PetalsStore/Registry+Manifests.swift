@@ -1,6 +1,6 @@
+internal import Logging
 internal import PetalsCodec
 package import PetalsCore
-internal import Logging
 
 extension Registry {
     /// Keeps a sealed manifest.

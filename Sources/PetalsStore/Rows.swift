@@ -2,7 +2,9 @@ package import PetalsCore
 
 /// A model as it is registered.
 package struct ModelRow: Hashable, Sendable {
-    /// How the model came here. The raw values are the registry's.
+    /// How the model came here.
+    ///
+    /// The raw values are the registry's.
     package enum Origin: String, Sendable, CaseIterable {
         /// Sealed here, from a file of this machine.
         case published
@@ -56,7 +58,9 @@ package struct BlobRow: Hashable, Sendable {
     }
 }
 
-/// Why a shard is kept. The raw values are the registry's.
+/// Why a shard is kept.
+///
+/// The raw values are the registry's.
 package enum ShardClass: String, Sendable, CaseIterable {
     /// Published here.
     case seeded

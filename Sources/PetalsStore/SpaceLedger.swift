@@ -36,8 +36,10 @@ package struct SpaceLedger: Sendable {
     package struct Decision: Hashable, Sendable {
         /// Whether the bytes are reserved now.
         package let isGranted: Bool
-        /// Cached cells to evict first. Not granted and no victims: refused. Not granted and some
-        /// victims: evict them and ask again.
+        /// Cached cells to evict first.
+        ///
+        /// Not granted and no victims: refused. Not granted and some victims: evict them and ask
+        /// again.
         package let victims: [CellKey]
     }
 

@@ -1,10 +1,12 @@
+internal import Logging
 package import PetalsCore
 internal import Synchronization
-internal import Logging
 
 /// What a verification found.
 package struct VerifyReport: Hashable, Sendable {
-    /// A cell that did not match its hashes. It is forgotten now, and will be fetched again.
+    /// A cell that did not match its hashes.
+    ///
+    /// It is forgotten now, and will be fetched again.
     package struct Damage: Hashable, Sendable {
         /// The blob of the cell.
         package let blobID: BlobID

@@ -1,6 +1,6 @@
+internal import Logging
 internal import PetalsCodec
 internal import PetalsCore
-internal import Logging
 
 /// Where things lie in a shard's files.
 extension StoredBlob {

@@ -131,8 +131,9 @@ package final class StoredBlob: Sendable {
         return state.withLock { state in state.maps[shard].flatMap(body) }
     }
 
-    /// The class of a shard. Shards that are made from the published file are seeded, whatever the
-    /// registry says of them.
+    /// The class of a shard.
+    ///
+    /// Shards that are made from the published file are seeded, whatever the registry says of them.
     func shardClass(of shard: ShardIndex, _ state: borrowing State) -> ShardClass {
         isInPlace(shard, state) ? .seeded : state.classes[shard] ?? .cached
     }

@@ -1,8 +1,8 @@
 //
 // ShardFetch: the network.
 //
-// This room brings verified leaves to whoever wants them, and gives peers what this node holds. It is
-// the only one that opens a socket.
+// This room brings verified leaves to whoever wants them, and gives peers what this node holds. It
+// is the only one that opens a socket.
 //
 //   Node/      the door: a running node, what it shows to the rooms above, and the wiring
 //   Peer/      connections: identity, TLS, frames, limits, bans
@@ -11,17 +11,18 @@
 //   Serve/     answering: topics, holdings, documents, leaves with their proofs
 //   Publish/   from a file to a sealed blob, a manifest and a link
 //
-// The walk of a byte that is not here: a read asks `BlobReader`, which finds leaves missing and puts
-// a ticket on them; the scheduler picks a peer for each cell; the answer comes as a frame on an event
-// loop, is checked against the shard's tree on a worker, handed to the ticket, kept in memory and on
-// disk; the read goes on where it waited, decrypts, decodes and returns. One hop out, one hop back.
+// The walk of a byte that is not here: a read asks `BlobReader`, which finds leaves missing and
+// puts a ticket on them; the scheduler picks a peer for each cell; the answer comes as a frame on
+// an event loop, is checked against the shard's tree on a worker, handed to the ticket, kept in
+// memory and on disk; the read goes on where it waited, decrypts, decodes and returns. One hop out,
+// one hop back.
 //
 // Who may do what: event loops frame and account, and never hash, read or write. Workers hash, read
 // and write, and never wait. Policy never does either: it is values, and time is an argument.
 //
-// What this room never does: hand on a byte that was not verified. What a peer says is a hint until a
-// leaf proves it; a leaf that does not costs the peer its connection and ten minutes, and the read
-// goes on elsewhere. A peer can make this node wait, within limits, and nothing else.
+// What this room never does: hand on a byte that was not verified. What a peer says is a hint until
+// a leaf proves it; a leaf that does not costs the peer its connection and ten minutes, and the
+// read goes on elsewhere. A peer can make this node wait, within limits, and nothing else.
 //
 // Lost on a crash: requests under way and who was banned. What was verified is on the disk.
 //

@@ -3,9 +3,10 @@ import Testing
 
 @testable import PetalsCodec
 
-/// Goal: what is sealed opens as it was, from any offset to any other. Method: the model is a byte
-/// array: the stream, sealed at once, then dealt to cells by hand; ranges run between all points
-/// next to the edges of leaves, cells, frames, rows and the file.
+/// Goal: what is sealed opens as it was, from any offset to any other.
+///
+/// Method: the model is a byte array: the stream, sealed at once, then dealt to cells by hand;
+/// ranges run between all points next to the edges of leaves, cells, frames, rows and the file.
 @Suite struct BlockPipelineTests {
     /// Lengths of streams around what changes the shape of k = 3 rows.
     static let lengths: [Int] = {

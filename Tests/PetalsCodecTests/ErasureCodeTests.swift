@@ -3,8 +3,10 @@ import Testing
 
 @testable import PetalsCodec
 
-/// Goal: any k of n columns give all n. Method: invert every k-subset of the matrices in use; code
-/// and decode against Reed-Solomon written with nothing but shifts (polynomial 0x11d).
+/// Goal: any k of n columns give all n.
+///
+/// Method: invert every k-subset of the matrices in use; code and decode against Reed-Solomon
+/// written with nothing but shifts (polynomial 0x11d).
 @Suite struct ErasureCodeTests {
     static func slowMultiply(_ a: UInt8, _ b: UInt8) -> UInt8 {
         var (product, a, b) = (0, Int(a), Int(b))

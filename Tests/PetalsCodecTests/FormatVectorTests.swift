@@ -3,8 +3,10 @@ import Testing
 
 @testable import PetalsCodec
 
-/// Goal: the bytes on disks and wires are those of the written format, for ever. Method: compare
-/// with vectors that an independent program in another language computed from the format alone.
+/// Goal: the bytes on disks and wires are those of the written format, for ever.
+///
+/// Method: compare with vectors that an independent program in another language computed from the
+/// format alone.
 @Suite struct FormatVectorTests {
     let vectors: Vectors
 
@@ -130,9 +132,11 @@ import Testing
     }
 }
 
-/// Goal: the wrappers call what they are meant to call. Method: vectors that the documents of the
-/// algorithms publish. (XChaCha20's own need a nonce, which we do not have; check_vectors.py tries
-/// its second implementation on them, and that one makes the vectors above.)
+/// Goal: the wrappers call what they are meant to call.
+///
+/// Method: vectors that the documents of the algorithms publish. (XChaCha20's own need a nonce,
+/// which we do not have; check_vectors.py tries its second implementation on them, and that one
+/// makes the vectors above.)
 @Suite struct OfficialVectorTests {
     @Test func fips180() {
         #expect(

@@ -3,8 +3,9 @@ import Testing
 
 @testable import PetalsCodec
 
-/// Goal: a frame comes back as it was, and nothing else is ever taken for one. Method: round trips
-/// over contents and lengths; then cut, lengthened, random and mutated frames.
+/// Goal: a frame comes back as it was, and nothing else is ever taken for one.
+///
+/// Method: round trips over contents and lengths; then cut, lengthened, random and mutated frames.
 @Suite struct FrameCoderTests {
     /// Floats of a narrow range, as weights are: their high bytes hardly vary.
     static func weights(_ count: Int, elementBytes: Int, seed: UInt64) -> [UInt8] {

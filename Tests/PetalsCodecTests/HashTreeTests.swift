@@ -3,8 +3,10 @@ import Testing
 
 @testable import PetalsCodec
 
-/// Goal: a range proof proves its range and nothing else. Method: every range of every tree of up
-/// to 20 leaves; then every way to be wrong that a peer could try.
+/// Goal: a range proof proves its range and nothing else.
+///
+/// Method: every range of every tree of up to 20 leaves; then every way to be wrong that a peer
+/// could try.
 @Suite struct HashTreeTests {
     static let leaves = (0..<40).map { leafHash([UInt8($0)]) }
 

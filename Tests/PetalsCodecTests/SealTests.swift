@@ -3,8 +3,9 @@ import Testing
 
 @testable import PetalsCodec
 
-/// Goal: the cipher starts anywhere. Method: every offset and length around block borders, against
-/// the stream sealed at once.
+/// Goal: the cipher starts anywhere.
+///
+/// Method: every offset and length around block borders, against the stream sealed at once.
 @Suite struct StreamCipherTests {
     @Test func anyPartIsThePartOfTheWhole() throws {
         let cipher = StreamCipher(key: try key(3))
@@ -41,8 +42,9 @@ import Testing
     }
 }
 
-/// Goal: a document opens under its key, whole and unchanged, or not at all. Method: every bit of a
-/// small one flipped, every length cut.
+/// Goal: a document opens under its key, whole and unchanged, or not at all.
+///
+/// Method: every bit of a small one flipped, every length cut.
 @Suite struct DocumentSealTests {
     @Test func everyChangeIsNoticed() throws {
         let document = Array("a descriptor".utf8)
@@ -88,7 +90,9 @@ import Testing
     }
 }
 
-/// Goal: a signature is its signer's. Method: every byte of message, signature and key changed.
+/// Goal: a signature is its signer's.
+///
+/// Method: every byte of message, signature and key changed.
 @Suite struct SigningIdentityTests {
     @Test func onlyTheSignedMessageVerifies() throws {
         let identity = SigningIdentity()
@@ -137,8 +141,9 @@ import Testing
     }
 }
 
-/// Goal: a manifest opens only for whom it is meant and only as it was signed. Method: build every
-/// wrong pairing by hand.
+/// Goal: a manifest opens only for whom it is meant and only as it was signed.
+///
+/// Method: build every wrong pairing by hand.
 @Suite struct ManifestSealingTests {
     let signer: SigningIdentity
     let manifest: ModelManifest

@@ -3,9 +3,10 @@ import Testing
 
 @testable import PetalsCodec
 
-/// Goal: only the right bytes become `VerifiedLeaves`. Method: a blob of three rows in two groups,
-/// whose last cells have 5 leaves; every range of leaves of a cell; every leaf damaged; every
-/// number wrong.
+/// Goal: only the right bytes become `VerifiedLeaves`.
+///
+/// Method: a blob of three rows in two groups, whose last cells have 5 leaves; every range of
+/// leaves of a cell; every leaf damaged; every number wrong.
 @Suite struct VerifiedLeavesTests {
     let geometry: BlobGeometry
     let rows: [SealedRow]

@@ -1,8 +1,9 @@
 internal import Logging
 internal import PetalsCore
-@testable internal import PetalsFS
 internal import Synchronization
 internal import Testing
+
+@testable internal import PetalsFS
 
 /// A digest of one repeated byte.
 func digest(_ byte: UInt8) -> Digest {
@@ -87,7 +88,11 @@ func patternByte(_ position: Int) -> UInt8 {
 
 /// A file whose bytes are here, or come when the test says so.
 final class FakeContent: FileContent {
-    enum Mode { case present, waiting, failing(PetalsError), short }
+    enum Mode {
+        case present, waiting
+        case failing(PetalsError)
+        case short
+    }
 
     let size: Int
     let mode: Mode

@@ -1,11 +1,13 @@
 internal import PetalsCore
-@testable internal import PetalsFS
 internal import Synchronization
 internal import Testing
 
-/// Goal: every read is answered exactly once, by all its bytes or an error. Method: a content and a
-/// libfuse that the test drives by hand; ranges are enumerated around every edge and compared with
-/// a byte array.
+@testable internal import PetalsFS
+
+/// Goal: every read is answered exactly once, by all its bytes or an error.
+///
+/// Method: a content and a libfuse that the test drives by hand; ranges are enumerated around every
+/// edge and compared with a byte array.
 @Suite struct ReadDispatcherTests {
     let recorder = ReplyRecorder()
 

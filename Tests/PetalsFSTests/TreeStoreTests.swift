@@ -1,10 +1,13 @@
 internal import PetalsCore
-@testable internal import PetalsFS
 internal import Synchronization
 internal import Testing
 
+@testable internal import PetalsFS
+
 /// Goal: names, inodes, attributes and listings say what the manifests say, and stay stable while
-/// models come and go. Method: small trees by hand, and random ones against a set of paths.
+/// models come and go.
+///
+/// Method: small trees by hand, and random ones against a set of paths.
 @Suite struct TreeStoreTests {
     private func walk(_ store: TreeStore, _ path: String) throws -> NodeAttributes {
         try path.split(separator: "/").reduce(try store.attributes(TreeStore.rootInode)) {
@@ -23,10 +26,12 @@ internal import Testing
     @Test func filesAndDirectoriesShowWhatTheManifestSays() throws {
         let store = store([
             model("one.gguf", id: 1, singleFile: true, [try file("x.gguf", size: 1025)]),
-            model("tree", id: 2, [
-                try file("a/b/c/deep", size: 1), try file("run", size: 5, executable: true),
-                try inlined("a/empty", ""),
-            ]),
+            model(
+                "tree", id: 2,
+                [
+                    try file("a/b/c/deep", size: 1), try file("run", size: 5, executable: true),
+                    try inlined("a/empty", ""),
+                ]),
         ])
         #expect(try list(store, TreeStore.rootInode) == ["one.gguf", "tree"])
         let one = try walk(store, "one.gguf")
@@ -135,10 +140,12 @@ internal import Testing
 
     @Test func aNameThatIsFileAndDirectoryKeepsItsFirstMeaning() throws {
         let store = store([
-            model("m", [
-                try inlined("a", "x"), try inlined("a/b", "y"), try inlined("a", "zz"),
-                try inlined("c", "z"),
-            ])
+            model(
+                "m",
+                [
+                    try inlined("a", "x"), try inlined("a/b", "y"), try inlined("a", "zz"),
+                    try inlined("c", "z"),
+                ])
         ])
         #expect(try list(store, walk(store, "m").inode) == ["a", "c"])
         #expect(try walk(store, "m/a").size == 1)

@@ -29,7 +29,8 @@ import Testing
             name: "none", manifestID: sha256([9]), capability: .relay(blob.relayKey),
             origin: .held, addedAt: 5, shards: [])
         let source = SourceRow(
-            blobID: blob.id, path: "/x/ü", stamp: FileStamp(
+            blobID: blob.id, path: "/x/ü",
+            stamp: FileStamp(
                 size: 1, modified: -2, changed: .max, inode: 4), record: blob.record)
         let manifest = Array("manifest".utf8)
         let published = ModelRow(

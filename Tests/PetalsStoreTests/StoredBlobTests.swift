@@ -261,6 +261,52 @@ import Testing
         #expect(try Array(Data(contentsOf: URL(fileURLWithPath: victim))) == [1, 2, 3])
     }
 
+    /// A cell that is evicted, and perhaps stored again, between the look at the map and the read
+    /// of its bytes is absent or right, and no damage.
+    @Test(arguments: [false, true], ["data", "tree"])
+    func evictedWhileItIsRead(isStoredAgain: Bool, kind: String) throws {
+        let blob = try TestBlob()
+        let plan = FaultPlan()
+        let box = try StoreBox(faults: plan.faults)
+        let stored = try blob.open(in: try box.store())
+        let address = CellAddress(shard: ShardIndex(0), cell: CellIndex(0))
+        let cell = try blob.cell(address)
+        try stored.write(cell)
+        plan.set { operation, path, _ in
+            guard operation == .read, path.hasSuffix(kind) else { return nil }
+            plan.set(nil)
+            stored.evict(address)
+            guard isStoredAgain else { return nil }
+            #expect(code { try stored.write(cell) } == nil)
+            // As if the bytes of the time between were read.
+            return kind == "data" ? .fail(5) : nil
+        }
+        #expect(try stored.read(address, leaves: 0..<16) == (isStoredAgain ? cell : nil))
+        #expect(stored.present(address) == (isStoredAgain ? LeafSet(first: 16) : .none))
+        #expect(!box.book.all.contains { $0.contains("does not match") })
+        #expect(try box.store().usage().total == (isStoredAgain ? Limits.cellBytes : 0))
+    }
+
+    /// The same while all cells of the shard are forgotten again and again: reading ends.
+    @Test func readingEnds() throws {
+        let blob = try TestBlob()
+        let plan = FaultPlan()
+        let box = try StoreBox(faults: plan.faults)
+        let stored = try blob.open(in: try box.store())
+        let address = CellAddress(shard: ShardIndex(0), cell: CellIndex(0))
+        let cell = try blob.cell(address)
+        try stored.write(cell)
+        plan.set { operation, path, _ in
+            guard operation == .read, path.hasSuffix("data") else { return nil }
+            stored.evict(address)
+            #expect(code { try stored.write(cell) } == nil)
+            stored.evict(address)
+            #expect(code { try stored.write(cell.part(0..<1)) } == nil)
+            return .fail(5)
+        }
+        #expect(try stored.read(address, leaves: 0..<1) == nil)
+    }
+
     /// Writers, readers and evictors of one blob under a limit of half of it.
     @Test func manyAtOnce() async throws {
         let blob = try TestBlob(size: 600_000, rowsPerGroup: 1)

@@ -14,7 +14,7 @@ enum Imports {
         "PetalsStore": ["PetalsCore", "PetalsCodec", "GRDB", "Logging"],
         "ShardFetch": [
             "PetalsCore", "PetalsCodec", "PetalsStore", "NIO", "X509", "SwiftASN1", "Crypto",
-            "Logging",
+            "DequeModule", "Logging",
         ],
         "PetalsFS": [
             "PetalsCore", "PetalsCodec", "PetalsStore", "ShardFetch", "CFuse3", "Logging",
@@ -23,12 +23,16 @@ enum Imports {
         "PetalsCLI": [
             "PetalsCore", "PetalsCodec", "PetalsStore", "ShardFetch", "PetalsFS", "Logging",
             "ArgumentParser", "AsyncHTTPClient", "HTTPTypes", "Hummingbird", "ServiceLifecycle",
-            "UnixSignals",
+            "UnixSignals", "NIO",
         ],
     ]
 
     /// A library that only one folder may name, although its room has others.
     private static let wrappers = ["CFuse3": "Sources/PetalsFS/Fuse/"]
+
+    /// The same for a library that a room has at its edge: the control client speaks NIO's
+    /// vocabulary (docs/decisions/5-control-socket.md), and no other part of the program does.
+    private static let edges = ["PetalsCLI": ["NIO": "Sources/PetalsCLI/Control/"]]
 
     /// The modules that a file imports, with their lines.
     static func modules(of file: SourceFile) -> [(name: String, line: Int)] {
@@ -59,7 +63,7 @@ enum Imports {
                 let what = libraries.contains(name) ? "the C library" : "the module"
                 return finding("\(room) may not import \(what) \(module.name)")
             }
-            if let folder = wrappers[name], !file.path.hasPrefix(folder) {
+            if let folder = wrappers[name] ?? edges[room]?[name], !file.path.hasPrefix(folder) {
                 return finding("\(module.name) may only be imported in \(folder)")
             }
             return nil

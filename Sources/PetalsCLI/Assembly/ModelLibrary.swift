@@ -9,8 +9,8 @@ internal import Synchronization
 
 /// The registered models, with their manifests as far as they are here.
 ///
-/// A model whose manifest is missing is *pending*: while a node runs, its manifest is asked for until
-/// it comes. Whoever shows models (the mount) is told of every change.
+/// A model whose manifest is missing is *pending*: while a node runs, its manifest is asked for
+/// until it comes. Whoever shows models (the mount) is told of every change.
 final class ModelLibrary: Sendable {
     /// A registered model.
     struct Entry: Sendable {

@@ -22,7 +22,7 @@ struct BlobContent: FileContent {
     func read(
         _ range: Range<Int>, deadline: ContinuousClock.Instant?
     ) async throws(PetalsError) -> [UInt8] {
-        try await reader.read(range)
+        try await reader.read(range, deadline: deadline)
     }
 }
 

@@ -48,7 +48,6 @@ struct MountRun {
     let options: MountOptions
     let readTimeout: Double
     let links: [String]
-    let hasPeers: Bool
 
     /// Seconds to wait for the manifests of what was asked for before the mount says that it is
     /// ready; without the network it starts with what it has.
@@ -57,7 +56,7 @@ struct MountRun {
     func run() async throws {
         guard let node = service.node else { return }
         for link in links { _ = try service.add(link: link, name: nil) }
-        if hasPeers || node.peerCount > 0 {
+        if node.isDialling {
             await service.library.waitForManifests(seconds: Self.manifestSeconds)
         }
         let tree = TreeStore(

@@ -25,7 +25,9 @@ extension NodeService {
             try publisher.publish(path: request.path, options: chosen, progress: progress)
         }
         try library.reload()
-        let hints = node?.listening.map { [$0.description] } ?? []
+        // A wildcard is where to listen and nowhere to dial.
+        let hints = [node?.listening].compactMap { $0 }
+            .filter { !["0.0.0.0", "::"].contains($0.host) }.map(\.description)
         return .published(
             PublishedModel(
                 name: publication.name,
@@ -77,8 +79,7 @@ extension NodeService {
         }
         let outer = try ManifestSealing.openOuter(bytes, relayKey: relayKey, id: link.manifestID)
         let held = try await fetchShards(of: outer, request, node: node, progress: progress)
-        let name = link.name ?? "model-\(link.manifestID.short)"
-        try registerHeld(name, link, relayKey, bytes, outer, shards: request.shards)
+        let name = try registerHeld(link, relayKey, bytes, outer, shards: request.shards)
         return .held(
             HeldModel(
                 name: name, manifest: link.manifestID.hex, blobs: outer.grants.count,
@@ -120,11 +121,19 @@ extension NodeService {
         return all.filter { wanted.contains(geometry.column(of: $0)) }
     }
 
+    /// Registers a model that is held, once all its shards are here.
+    ///
+    /// - Returns: its name; one that another model has already gets the manifest's id behind it.
     private func registerHeld(
-        _ name: String, _ link: ModelLink, _ relayKey: SecretKey, _ manifest: [UInt8],
-        _ outer: ManifestOuter, shards: [Int]?
-    ) throws(PetalsError) {
-        if library.entries.contains(where: { $0.row.manifestID == link.manifestID }) { return }
+        _ link: ModelLink, _ relayKey: SecretKey, _ manifest: [UInt8], _ outer: ManifestOuter,
+        shards: [Int]?
+    ) throws(PetalsError) -> String {
+        let entries = library.entries
+        if let same = entries.first(where: { $0.row.manifestID == link.manifestID }) {
+            return same.row.name
+        }
+        var name = link.name ?? "model-\(link.manifestID.short)"
+        if entries.contains(where: { $0.row.name == name }) { name += "~\(link.manifestID.short)" }
         try store.registry.storeManifest(manifest, id: link.manifestID)
         try store.registry.add(
             ModelRow(
@@ -132,6 +141,7 @@ extension NodeService {
                 origin: .held, addedAt: Int(Date().timeIntervalSince1970), shards: shards),
             blobs: outer.grants.map(BlobRow.init(grant:)))
         try library.reload()
+        return name
     }
 
     // MARK: Cache and care

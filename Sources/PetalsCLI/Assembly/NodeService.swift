@@ -7,8 +7,9 @@ internal import PetalsStore
 internal import ShardFetch
 internal import Synchronization
 
-/// A state folder at work: its store, its models, and the node when one runs. Carries out
-/// `ControlRequest`s, whoever brings them.
+/// A state folder at work: its store, its models, and the node when one runs.
+///
+/// Carries out `ControlRequest`s, whoever brings them.
 final class NodeService: Sendable {
     let folder: StateFolder
     let store: Store

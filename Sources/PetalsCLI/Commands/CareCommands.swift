@@ -2,7 +2,7 @@ internal import ArgumentParser
 internal import Foundation
 internal import PetalsCore
 
-/// `petalsfs prefetch`
+/// The command `petalsfs prefetch`.
 struct Prefetch: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Fetches a model before it is read.")
@@ -25,7 +25,7 @@ struct Prefetch: AsyncParsableCommand {
     }
 }
 
-/// `petalsfs verify`
+/// The command `petalsfs verify`.
 struct Verify: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Reads everything that is stored and checks it against its tree.",

@@ -2,7 +2,7 @@ internal import ArgumentParser
 internal import Foundation
 internal import PetalsCore
 
-/// `petalsfs publish`
+/// The command `petalsfs publish`.
 struct Publish: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Publishes a file or a folder as a model and prints its link.",
@@ -59,7 +59,7 @@ struct Publish: AsyncParsableCommand {
     }
 }
 
-/// `petalsfs add`
+/// The command `petalsfs add`.
 struct Add: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Registers a model by its link, so that it can be mounted.")
@@ -83,7 +83,7 @@ struct Add: AsyncParsableCommand {
     }
 }
 
-/// `petalsfs ls`
+/// The command `petalsfs ls`.
 struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ls", abstract: "Lists the registered models.")
@@ -115,7 +115,7 @@ struct List: AsyncParsableCommand {
     }
 }
 
-/// `petalsfs info`
+/// The command `petalsfs info`.
 struct Info: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Shows what is known of a model, its link included.")
@@ -152,7 +152,7 @@ struct Info: AsyncParsableCommand {
     }
 }
 
-/// `petalsfs rm`
+/// The command `petalsfs rm`.
 struct Remove: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rm",

@@ -6,7 +6,7 @@ internal import PetalsFS
 internal import PetalsStore
 internal import ShardFetch
 
-/// `petalsfs serve`
+/// The command `petalsfs serve`.
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Runs a node without a mount: serves what it holds.")
@@ -31,7 +31,7 @@ struct Serve: AsyncParsableCommand {
     }
 }
 
-/// `petalsfs hold`
+/// The command `petalsfs hold`.
 struct Hold: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Fetches shards of a model and keeps them, without being able to read them.",
@@ -51,7 +51,9 @@ struct Hold: AsyncParsableCommand {
         var chosen: [Int]?
         if let shards {
             let numbers = shards.split(separator: ",").map { Int($0) }
-            let valid = numbers.compactMap { $0 }.filter { (0..<Limits.groupShardsMax).contains($0) }
+            let valid = numbers.compactMap { $0 }.filter {
+                (0..<Limits.groupShardsMax).contains($0)
+            }
             guard !valid.isEmpty, valid.count == numbers.count else {
                 throw ValidationError(
                     "--shards takes numbers from 0 to \(Limits.groupShardsMax - 1), for example "
@@ -72,7 +74,7 @@ struct Hold: AsyncParsableCommand {
     }
 }
 
-/// `petalsfs mount`
+/// The command `petalsfs mount`.
 struct Mount: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Runs a node and shows the registered models in a directory.",
@@ -122,13 +124,13 @@ struct Mount: AsyncParsableCommand {
         try await runner.run(clearCache: !keepCache) { service in
             try await MountRun(
                 service: service, point: point, options: options, readTimeout: readTimeout,
-                links: links, hasPeers: !network.peers.isEmpty
+                links: links
             ).run()
         }
     }
 }
 
-/// `petalsfs umount`
+/// The command `petalsfs umount`.
 struct Unmount: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "umount", abstract: "Unmounts a directory and waits until its node is gone.")
@@ -162,7 +164,7 @@ struct Unmount: AsyncParsableCommand {
     }
 }
 
-/// `petalsfs status`
+/// The command `petalsfs status`.
 struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Shows the running node and the store.")

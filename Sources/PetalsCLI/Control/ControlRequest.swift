@@ -1,7 +1,9 @@
 internal import PetalsCore
 internal import ShardFetch
 
-/// What a command asks of a node. Travels as JSON through `control.sock`.
+/// What a command asks of a node.
+///
+/// Travels as JSON through `control.sock`.
 enum ControlRequest: Codable, Sendable {
     case publish(PublishRequest)
     case hold(HoldRequest)

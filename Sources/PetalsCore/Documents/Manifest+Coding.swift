@@ -103,14 +103,15 @@ extension ManifestEntry {
 
 extension ModelMetadata {
     init(message: PBMetadata) {
-        version = message.version
-        format = message.format
-        license = message.license
-        parameters = message.parameters
-        quantization = message.quantization
-        origin = message.origin
-        commit = message.commit
-        tags = message.tags
+        // Shown on terminals: a line each, without control characters.
+        version = ModelPath.printable(message.version)
+        format = ModelPath.printable(message.format)
+        license = ModelPath.printable(message.license)
+        parameters = ModelPath.printable(message.parameters)
+        quantization = ModelPath.printable(message.quantization)
+        origin = ModelPath.printable(message.origin)
+        commit = ModelPath.printable(message.commit)
+        tags = message.tags.prefix(Limits.tagsMax).map(ModelPath.printable)
     }
 
     var message: PBMetadata {

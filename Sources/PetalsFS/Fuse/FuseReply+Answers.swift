@@ -8,8 +8,9 @@ struct FileOwner: Sendable {
 }
 
 extension FuseReply {
-    /// For ever, in seconds, and still a number that fits the kernel's 64 bits of jiffies. Names
-    /// that change are taken back by `FuseSession.forgetNames`.
+    /// For ever, in seconds, and still a number that fits the kernel's 64 bits of jiffies.
+    ///
+    /// Names that change are taken back by `FuseSession.forgetNames`.
     private static let foreverSeconds = Double(UInt32.max)
 
     /// Answers a lookup; the kernel may keep name and attributes, unless petalsfs makes the file.

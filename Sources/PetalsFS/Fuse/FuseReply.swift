@@ -19,8 +19,10 @@
 /// Answering consumes it. One that is dropped answers EIO, so that no process waits for ever
 /// because of a path somebody forgot.
 package struct FuseReply: ~Copyable, Sendable {
-    /// The address of libfuse's request. A number, since pointers cannot change threads in Swift,
-    /// and libfuse allows any thread to answer.
+    /// The address of libfuse's request.
+    ///
+    /// A number, since pointers cannot change threads in Swift, and libfuse allows any thread to
+    /// answer.
     let request: UInt
     private let port: ReplyPort
     private var owed = true
@@ -52,7 +54,8 @@ package struct FuseReply: ~Copyable, Sendable {
         port.settled()
     }
 
-    /// Answers by a call of the caller's, which sends exactly one answer for the request it is given.
+    /// Answers by a call of the caller's, which sends exactly one answer for the request it is
+    /// given.
     ///
     /// - Returns: what the call returned; libfuse gives 0 or a negative error number.
     @discardableResult

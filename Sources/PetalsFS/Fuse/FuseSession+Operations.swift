@@ -8,8 +8,10 @@ internal import Glibc
 // strings, structures and buffers that live until the callback returns; nothing here keeps them.
 
 extension FuseSession {
-    /// The callbacks of a session. `flock`, `getlk` and `setlk` are left to the kernel, which then
-    /// keeps locks for this mount as for a local disk.
+    /// The callbacks of a session.
+    ///
+    /// `flock`, `getlk` and `setlk` are left to the kernel, which then keeps locks for this mount
+    /// as for a local disk.
     static func operations() -> fuse_lowlevel_ops {
         var operations = fuse_lowlevel_ops()
         // SAFETY: see above.

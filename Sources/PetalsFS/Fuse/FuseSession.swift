@@ -25,8 +25,10 @@ final class FuseSession: Sendable {
     /// Signalled when the kernel has said hello.
     let greeted = DispatchSemaphore(value: 0)
 
-    /// Threads that answer requests. They answer from memory and disk, so there is no use for many
-    /// more than there are cores; the kernel's largest machines share ten without complaint.
+    /// Threads that answer requests.
+    ///
+    /// They answer from memory and disk, so there is no use for many more than there are cores; the
+    /// kernel's largest machines share ten without complaint.
     private static let threadsMax: UInt32 = 10
     /// How long the last replies may take before the session is left to the end of the process.
     private static let lastReplySeconds = 5.0
@@ -74,7 +76,9 @@ final class FuseSession: Sendable {
         address.store(UInt(bitPattern: session), ordering: .sequentiallyConsistent)
     }
 
-    /// Answers requests until the mount is gone, then destroys the session. Blocks its thread.
+    /// Answers requests until the mount is gone, then destroys the session.
+    ///
+    /// Blocks its thread.
     func run() {
         let value = address.load(ordering: .sequentiallyConsistent)
         // SAFETY: `mount` stored a live session, and only this function ends it.
@@ -107,8 +111,9 @@ final class FuseSession: Sendable {
         }
     }
 
-    /// Makes the kernel forget names in the root. Never called from a callback: the kernel may hold
-    /// a lock there that it wants here.
+    /// Makes the kernel forget names in the root.
+    ///
+    /// Never called from a callback: the kernel may hold a lock there that it wants here.
     func forgetNames(_ names: [String]) {
         // SAFETY: a name's bytes live through the call, and the session through `useSession`. An
         // error says that the kernel did not know the name, which is as good.
@@ -135,8 +140,8 @@ final class FuseSession: Sendable {
     }
 
     private static func port(users: DispatchGroup) -> ReplyPort {
-        // SAFETY: the request is live until it is answered, here; the bytes are copied to the kernel
-        // before the call returns.
+        // SAFETY: the request is live until it is answered, here; the bytes are copied to the
+        // kernel before the call returns.
         unsafe ReplyPort(
             sendBytes: { request, bytes in
                 _ = unsafe fuse_reply_buf(
@@ -161,8 +166,9 @@ final class FuseSession: Sendable {
         // Our answers lie in memory: moving them through a pipe costs more than one copy.
         let spliced = UInt32(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE)
         // Content never changes, so the kernel need not look for changes before it uses a page.
-        // With asynchronous direct reads, a plain O_DIRECT read waits in a way that not even SIGKILL
-        // ends (fuse_direct_IO in fs/fuse/file.c); without, it is interrupted like any other.
+        // With asynchronous direct reads, a plain O_DIRECT read waits in a way that not even
+        // SIGKILL ends (fuse_direct_IO in fs/fuse/file.c); without, it is interrupted like any
+        // other.
         let refused = UInt32(FUSE_CAP_AUTO_INVAL_DATA) | UInt32(FUSE_CAP_ASYNC_DIO)
         connection.want &= ~(spliced | refused)
         greeted.signal()

@@ -3,8 +3,8 @@ package import PetalsCore
 extension MountPoint {
     /// Takes a mount of petalsfs off a directory, from outside of the process that serves it.
     ///
-    /// Its node notices, clears its cache and ends; this does not wait for that. Files that are open
-    /// go on until they are closed or the node severs them.
+    /// Its node notices, clears its cache and ends; this does not wait for that. Files that are
+    /// open go on until they are closed or the node severs them.
     ///
     /// - Throws: `PetalsError.notFound` where nothing of ours is mounted, `.system` where the right
     ///   to unmount is missing.

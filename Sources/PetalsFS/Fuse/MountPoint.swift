@@ -149,8 +149,8 @@ package struct MountPoint: Hashable, Sendable {
     }
 
     private static func realPath(_ path: String) throws(PetalsError) -> String {
-        // SAFETY: realpath allocates its answer when it is given no buffer; it is freed below, after
-        // it was copied into a string.
+        // SAFETY: realpath allocates its answer when it is given no buffer; it is freed below,
+        // after it was copied into a string.
         guard let resolved = unsafe realpath(path, nil) else {
             throw PetalsError(
                 .notFound, "there is no directory \(path); create it (mkdir -p) and try again")

@@ -11,6 +11,7 @@ package struct MountStatistics: Hashable, Sendable {
     /// Bytes that the cache may have.
     package var limitBytes: Int
 
+    /// Says how full the cache is; nothing is rounded or checked.
     package init(usedBytes: Int, limitBytes: Int) {
         self.usedBytes = usedBytes
         self.limitBytes = limitBytes
@@ -28,6 +29,7 @@ package final class PetalsMount: Sendable {
         var waiters: [CheckedContinuation<Void, Never>] = []
     }
 
+    /// Where it is mounted.
     package let mountPoint: MountPoint
     private let options: MountOptions
     private let tree: TreeStore
@@ -65,7 +67,9 @@ package final class PetalsMount: Sendable {
     /// Reads that wait for bytes at the moment.
     package var waitingReads: Int { dispatcher.pendingCount }
 
-    /// Mounts and answers; returns when the mount answers. Called once.
+    /// Mounts and answers; returns when the mount answers.
+    ///
+    /// Called once.
     ///
     /// - Throws: `PetalsError.badInput` for options, `.system` where the kernel refuses.
     package func mount() throws(PetalsError) {

@@ -2,8 +2,10 @@ internal import Glibc
 
 /// An error number of the operating system: what the kernel is told.
 package struct Errno: Error, Hashable, Sendable, RawRepresentable, CustomStringConvertible {
+    /// The number as `errno` has it, positive.
     package let rawValue: Int32
 
+    /// Wraps a number; 0 is no error.
     package init(rawValue: Int32) {
         self.rawValue = rawValue
     }
@@ -33,5 +35,6 @@ package struct Errno: Error, Hashable, Sendable, RawRepresentable, CustomStringC
     /// An inode or handle that this session does not know (any more).
     package static let stale = Errno(rawValue: ESTALE)
 
+    /// The number, for logs.
     package var description: String { "errno \(rawValue)" }
 }

@@ -2,8 +2,8 @@ package import PetalsCore
 
 /// The bytes of one file, whoever has them.
 ///
-/// A content is shared by everybody who has the file open, and lives as long as somebody has. Ranges
-/// are never empty and always inside `0..<size`. Calls come from many threads at once.
+/// A content is shared by everybody who has the file open, and lives as long as somebody has.
+/// Ranges are never empty and always inside `0..<size`. Calls come from many threads at once.
 package protocol FileContent: Sendable {
     /// Bytes of the file; never changes.
     var size: Int { get }
@@ -23,7 +23,8 @@ package protocol FileContent: Sendable {
 
     /// Waits for the bytes and returns exactly `range.count` of them.
     ///
-    /// Cancelling the task ends the wait at once; what is being fetched may go on in the background.
+    /// Cancelling the task ends the wait at once; what is being fetched may go on in the
+    /// background.
     ///
     /// - Throws: `PetalsError.cancelled`; `.timedOut` once `deadline` has passed; or whatever else
     ///   makes these bytes unreadable. The error becomes the read's answer.

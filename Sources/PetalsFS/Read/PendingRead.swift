@@ -1,6 +1,8 @@
 internal import Synchronization
 
-/// A read that waits for bytes. Whoever takes its reply out answers it, and nobody else can.
+/// A read that waits for bytes.
+///
+/// Whoever takes its reply out answers it, and nobody else can.
 ///
 /// Four things can end it: its bytes arrive, it is interrupted, it expires, the mount ends. They
 /// race, on different threads; the mutex makes one of them the winner.

@@ -7,8 +7,9 @@ internal import Synchronization
 /// A fresh mebibyte from the system costs 256 page faults, as much time as copying it. A buffer is
 /// lent only while a FUSE thread is inside one call, so there are never more than such threads.
 final class ReadBufferPool: Sendable {
-    /// Page-aligned addresses of idle buffers, all of `Limits.kernelReadBytesMax` bytes. Numbers,
-    /// so that they may cross threads; whoever takes one out owns it.
+    /// Page-aligned addresses of idle buffers, all of `Limits.kernelReadBytesMax` bytes.
+    ///
+    /// Numbers, so that they may cross threads; whoever takes one out owns it.
     private let idle = Mutex<[UInt]>([])
 
     deinit {

@@ -4,8 +4,8 @@ internal import Synchronization
 
 /// Turns reads into answers: at once where the bytes are here, else by one task each.
 ///
-/// Every read is answered exactly once, with all the bytes it asked for up to the end of the file or
-/// with an error; there are no short reads.
+/// Every read is answered exactly once, with all the bytes it asked for up to the end of the file
+/// or with an error; there are no short reads.
 package final class ReadDispatcher: Sendable {
     private struct Registry {
         var reads: [UInt: PendingRead] = [:]
@@ -22,6 +22,7 @@ package final class ReadDispatcher: Sendable {
     /// content's own error says what is missing and who was asked, and should come first.
     package static let expirySlack = Duration.seconds(2)
 
+    /// Makes a dispatcher whose reads wait for at most `readTimeout`.
     package init(readTimeout: Duration, logger: Logger) {
         self.readTimeout = readTimeout
         self.logger = logger
@@ -66,7 +67,9 @@ package final class ReadDispatcher: Sendable {
         }
     }
 
-    /// Ends a waiting read with EINTR, at once. A number that is not waiting (any more) does nothing.
+    /// Ends a waiting read with EINTR, at once.
+    ///
+    /// A number that is not waiting (any more) does nothing.
     package func interrupt(_ id: UInt) {
         let read = registry.withLock { $0.reads.removeValue(forKey: id) }
         read?.end(cancel: true)?.answer(error: .interrupted)
@@ -114,9 +117,9 @@ package final class ReadDispatcher: Sendable {
             return registry.lastID
         }
         guard let id else { return reply.answer(error: .inputOutput) }
-        // libfuse runs the interrupt function inside `arm` where the interrupt has come already, and
-        // would free the request under its own feet were it answered there. So the reply is handed
-        // over only now; until then, an interrupt leaves no more than a mark.
+        // libfuse runs the interrupt function inside `arm` where the interrupt has come already,
+        // and would free the request under its own feet were it answered there. So the reply is
+        // handed over only now; until then, an interrupt leaves no more than a mark.
         arm(id)
         if let reply = read.begin(reply) {
             return reply.answer(error: .interrupted)
@@ -157,6 +160,9 @@ package final class ReadDispatcher: Sendable {
     private func log(_ error: PetalsError, title: String, range: Range<Int>) {
         logger.log(
             level: error.code.logLevel,
-            "\(title): reading \(range.count) bytes at \(range.lowerBound) failed: \(error.message)")
+            """
+            \(title): reading \(range.count) bytes at \(range.lowerBound) failed: \
+            \(error.message)
+            """)
     }
 }

@@ -2,8 +2,8 @@ internal import PetalsCore
 
 /// One version of one model as nodes with inode numbers; never changes.
 ///
-/// Node 0 is the model itself. The inode of node `i` is `firstInode + i`, and the one after the last
-/// node is the model's JSON in `.petalsfs`; a pending model has nothing but that.
+/// Node 0 is the model itself. The inode of node `i` is `firstInode + i`, and the one after the
+/// last node is the model's JSON in `.petalsfs`; a pending model has nothing but that.
 ///
 /// Names are compared byte by byte, as the kernel does, not as Swift compares strings.
 final class ModelTree: Sendable {

@@ -16,10 +16,12 @@ package struct MountedModel: Sendable {
     package var peersAsked: @Sendable () -> Int
     /// The JSON of `.petalsfs/<name>.json`; made at each open.
     package var status: @Sendable () -> [UInt8]
-    /// Gives the bytes of one file. Called without locks, at the first open and for the `cached`
-    /// attribute; it must not wait.
+    /// Gives the bytes of one file.
+    ///
+    /// Called without locks, at the first open and for the `cached` attribute; it must not wait.
     package var open: @Sendable (FileRecord) -> any FileContent
 
+    /// Describes a model; what is not given says nothing.
     package init(
         name: String, manifestID: ManifestID, manifest: ModelManifest?, addedAt: Int64,
         facts: [String: String] = [:],

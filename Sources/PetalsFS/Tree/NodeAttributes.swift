@@ -3,11 +3,15 @@ package typealias Inode = UInt64
 
 /// What `stat` shows of a file or directory.
 package struct NodeAttributes: Hashable, Sendable {
+    /// The number that the kernel knows it by.
     package let inode: Inode
+    /// Whether it is a directory, else a regular file.
     package let isDirectory: Bool
     /// Permission bits: 0o444, or 0o555 for directories and executables.
     package let permissions: UInt32
+    /// Bytes; 0 for a control file, whose size nobody knows before it is opened.
     package let size: Int
+    /// 1, or 2 and one for each directory in a directory.
     package let linkCount: Int
     /// Seconds since 1970.
     package let modified: Int64
@@ -23,7 +27,10 @@ package struct NodeAttributes: Hashable, Sendable {
 
 /// One line of a directory.
 package struct DirectoryEntry: Hashable, Sendable {
+    /// One component of a path.
     package let name: String
+    /// The number that a lookup of the name gives.
     package let inode: Inode
+    /// Whether it is a directory, else a regular file.
     package let isDirectory: Bool
 }

@@ -39,7 +39,9 @@ extension TreeStore {
         return (tree, node)
     }
 
-    /// Facts without the prefix. What a model's owner says cannot hide what we know ourselves.
+    /// Facts without the prefix.
+    ///
+    /// What a model's owner says cannot hide what we know ourselves.
     private func facts(_ tree: ModelTree, node: Int) -> [String: String] {
         var facts = tree.model.facts
         let metadata = tree.model.manifest?.metadata ?? ModelMetadata()

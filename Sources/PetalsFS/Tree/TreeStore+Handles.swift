@@ -12,6 +12,7 @@ extension TreeStore {
 
     /// A file that somebody has open.
     package struct OpenFile: Sendable {
+        /// Shared by all who have the file open.
         package let content: any FileContent
         let inode: Inode
         let tree: ModelTree?
@@ -26,8 +27,11 @@ extension TreeStore {
 
     /// What the kernel is told about a new handle.
     package struct OpenedHandle: Hashable, Sendable {
+        /// The number for `file`, `entries` and `release`.
         package let handle: UInt64
-        /// Made for this open and of unknown size: past the page cache. Else cached for ever.
+        /// Made for this open and of unknown size: past the page cache.
+        ///
+        /// Else cached for ever.
         package let isControl: Bool
     }
 

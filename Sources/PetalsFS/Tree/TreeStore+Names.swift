@@ -28,7 +28,10 @@ extension TreeStore {
         case .failure(.errno(let errno)): throw errno
         case .failure(.pending(let model)):
             logger.notice(
-                "“\(ModelPath.printable(model.name))” is known but its manifest has not arrived yet; asked \(model.peersAsked()) peers"
+                """
+                “\(ModelPath.printable(model.name))” is known but its manifest has not arrived \
+                yet; asked \(model.peersAsked()) peers
+                """
             )
             throw .tryAgain
         }

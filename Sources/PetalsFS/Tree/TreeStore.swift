@@ -4,8 +4,8 @@ internal import Synchronization
 
 /// All models of the mount, their inodes, and what the kernel holds of them.
 ///
-/// Everything here answers from memory. `update(models:)` is called from the control side; all other
-/// calls come from FUSE threads.
+/// Everything here answers from memory. `update(models:)` is called from the control side; all
+/// other calls come from FUSE threads.
 package final class TreeStore: Sendable {
     struct State {
         /// Versions that are shown or still held by the kernel, by rising first inode.
@@ -39,7 +39,9 @@ package final class TreeStore: Sendable {
     static let statusName = "status.json"
 
     let state = Mutex(State())
-    /// The next inode to give away. Held through a whole update, so that updates come one by one.
+    /// The next inode to give away.
+    ///
+    /// Held through a whole update, so that updates come one by one.
     private let nextInode = Mutex<Inode>(statusInode + 1)
     let status: @Sendable () -> [UInt8]
     let startedAt: Int64

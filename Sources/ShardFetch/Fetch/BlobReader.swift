@@ -69,9 +69,14 @@ package final class BlobReader: Sendable {
 
     /// Reads a range, waiting for whatever has to come from peers.
     ///
-    /// - Parameter range: non-empty, inside the file.
-    /// - Throws: `PetalsError.cancelled` when the task is cancelled, `.corrupt` as above.
-    package func read(_ range: Range<Int>) async throws(PetalsError) -> [UInt8] {
+    /// - Parameters:
+    ///   - range: non-empty, inside the file.
+    ///   - deadline: when to give up waiting; never, unless given.
+    /// - Throws: `PetalsError.cancelled` when the task is cancelled, `.timedOut` at the deadline,
+    ///   `.corrupt` as above.
+    package func read(
+        _ range: Range<Int>, deadline: ContinuousClock.Instant? = nil
+    ) async throws(PetalsError) -> [UInt8] {
         let session = try await openSession()
         let pieces = session.geometry.pieces(of: record.frames.storedRange(covering: range))
         let engine = node.engine
@@ -92,7 +97,9 @@ package final class BlobReader: Sendable {
                 engine.want(missing, ticket: ticket)
                 fetchAhead(of: range, session)
                 defer { engine.abandon(ticket) }
-                try await node.stalls.watch(record, range: range, ticket: ticket) {
+                try await node.stalls.watch(
+                    record, range: range, ticket: ticket, deadline: deadline
+                ) {
                     () async throws(PetalsError) in try await ticket.wait()
                 }
                 for (key, came) in ticket.parts { parts[key.address] = came }

@@ -1,4 +1,5 @@
 internal import PetalsCodec
+internal import Synchronization
 package import PetalsCore
 package import PetalsStore
 
@@ -7,6 +8,8 @@ package import PetalsStore
 package final class BlobSession: Sendable {
     package let stored: StoredBlob
     let handle: FetchScheduler.BlobHandle
+    /// Why the last leaves that came could not be stored; nil when they were.
+    let writeFailure = Mutex<PetalsError?>(nil)
 
     package var geometry: BlobGeometry { stored.descriptor.geometry }
     package var id: BlobID { stored.id }

@@ -131,8 +131,9 @@ package final class FetchEngine: Sendable {
         metrics.demandCells.wrappingAdd(rest.count, ordering: .relaxed)
     }
 
-    /// Takes a ticket off the lists of whoever waits. The fetch itself goes on: a reader that was
-    /// interrupted usually comes back.
+    /// Takes a ticket off the lists of whoever waits.
+    ///
+    /// The fetch itself goes on: a reader that was interrupted usually comes back.
     func abandon(_ ticket: ReadTicket) {
         state.withLock { state in
             for key in ticket.missing.keys {
@@ -181,7 +182,7 @@ package final class FetchEngine: Sendable {
             if startTicking { state.ticking = true }
             return (actions.compactMap { Self.work(for: $0, in: state) }, startTicking)
         }
-        for item in work { carryOut(item) }
+        carryOut(work)
         if startTicking { keepTicking() }
     }
 
@@ -218,15 +219,21 @@ package final class FetchEngine: Sendable {
         }
     }
 
-    private func carryOut(_ work: Work) {
-        switch work {
-        case .send(let connection, let message): connection.send(message)
-        case .rebuild(let session, let address, let columns):
-            pool.submit { [self] poolState in
-                guard case .active = poolState else { return }
-                rebuild(session, address, columns: columns)
+    /// Sends what goes to one peer with one flush, in order, and starts repairs.
+    private func carryOut(_ work: [Work]) {
+        var messages: [PeerConnection.ID: (connection: PeerConnection, list: [ControlMessage])] = [:]
+        for item in work {
+            switch item {
+            case .send(let connection, let message):
+                messages[connection.id, default: (connection, [])].list.append(message)
+            case .rebuild(let session, let address, let columns):
+                pool.submit { [self] poolState in
+                    guard case .active = poolState else { return }
+                    rebuild(session, address, columns: columns)
+                }
             }
         }
+        for (connection, list) in messages.values { connection.send(list) }
     }
 
     /// Looks at the clock twenty times a second for as long as anything is wanted.
@@ -262,8 +269,10 @@ package final class FetchEngine: Sendable {
         }
         do throws(PetalsError) {
             try session.stored.write(leaves)
+            session.writeFailure.withLock { $0 = nil }
             writeFailureLogged.store(false, ordering: .relaxed)
         } catch {
+            session.writeFailure.withLock { $0 = error }
             // The reads have their bytes; only the cache goes without. One line per bout.
             if !writeFailureLogged.exchange(true, ordering: .relaxed) {
                 logger.warning("reading goes on without the cache: \(error.message)")

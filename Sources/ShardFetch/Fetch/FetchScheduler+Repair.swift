@@ -16,6 +16,7 @@ extension FetchScheduler {
         // another column.
         if job.wanted.isEmpty {
             let dependents = job.dependents
+            for request in job.requests { drop(request: request, cancel: true) }
             forget(key)
             for dependent in dependents { requeue(dependent) }
             return true

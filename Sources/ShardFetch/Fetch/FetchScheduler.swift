@@ -137,8 +137,9 @@ package struct FetchScheduler {
         geometries[blob] = geometry
     }
 
-    /// Wants leaves of a cell that are not here. Wanting again what is wanted costs nothing; more
-    /// urgent replaces less urgent.
+    /// Wants leaves of a cell that are not here.
+    ///
+    /// Wanting again what is wanted costs nothing; more urgent replaces less urgent.
     package mutating func want(_ key: CellKey, leaves: LeafSet, urgency: Urgency) {
         guard !leaves.isEmpty, geometries[key.blob] != nil else { return }
         var job = jobs[key] ?? Job()
@@ -174,7 +175,8 @@ package struct FetchScheduler {
     // MARK: What came
 
     /// The key and the leaves that a request asked for; nil when it is not (any more) expected.
-    package func expectation(_ request: UInt32, from peer: Peer) -> (key: CellKey, leaves: LeafSet)? {
+    package func expectation(_ request: UInt32, from peer: Peer) -> (key: CellKey, leaves: LeafSet)?
+    {
         guard let found = requests[request], found.peer == peer else { return nil }
         return (found.key, found.leaves)
     }

@@ -1,12 +1,12 @@
+internal import DequeModule
 internal import PetalsCodec
 internal import PetalsCore
-internal import DequeModule
 internal import Synchronization
 
 /// Verified leaves that came a moment ago, kept in memory for the reads that wait for them.
 ///
-/// What read-ahead brings is usually read within a second. Answering from here saves reading it back
-/// from the disk and hashing it again. First in, first out, within a fixed number of bytes.
+/// What read-ahead brings is usually read within a second. Answering from here saves reading it
+/// back from the disk and hashing it again. First in, first out, within a fixed number of bytes.
 final class HotCells: Sendable {
     private struct State {
         var cells: [FetchScheduler.CellKey: [VerifiedLeaves]] = [:]

@@ -26,8 +26,9 @@ package struct PeerModel: Sendable {
         return Int(min(max(window, Double(2 * Limits.cellBytes)), 8 * 1024 * 1024))
     }
 
-    /// Whether the peer may be asked for so many more bytes. A read that waits may use twice the
-    /// window of what nobody waits for.
+    /// Whether the peer may be asked for so many more bytes.
+    ///
+    /// A read that waits may use twice the window of what nobody waits for.
     package func hasRoom(for bytes: Int, bulk: Bool) -> Bool {
         guard outstandingRequests < Limits.requestsPerPeerMax / 2 else { return false }
         // An idle peer always takes one request, however small its window is.

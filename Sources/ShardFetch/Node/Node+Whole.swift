@@ -7,16 +7,17 @@ extension Node {
     /// Cells wanted at a time by work that nobody waits for: 64 MiB, twice what may be under way.
     static let wholeCellsAtOnce = 256
 
-    /// Fetches whole shards of a blob, and the trees of all shards of their groups, so that this node
-    /// can vouch for what others rebuild.
+    /// Fetches whole shards of a blob, and the trees of all shards of their groups, so that this
+    /// node can vouch for what others rebuild.
     ///
     /// - Parameter progress: called with the number of bytes that came since the last call.
-    /// - Throws: `PetalsError.cancelled`.
+    /// - Throws: `PetalsError.cancelled`; `.noSpace` or `.system` where the disk does not take it.
     package func fetchWhole(
         _ session: BlobSession, shards: [ShardIndex], progress: @Sendable (Int) -> Void
     ) async throws(PetalsError) {
         let geometry = session.geometry
         engine.joinEverywhere(session)
+        session.writeFailure.withLock { $0 = nil }
         for shard in shards where geometry.contains(shard) {
             let cells = (0..<geometry.cellCount(of: shard)).map {
                 CellAddress(shard: shard, cell: CellIndex($0))
@@ -32,6 +33,8 @@ extension Node {
                     } catch {
                         throw PetalsError(.cancelled, "fetching was interrupted")
                     }
+                    // What was asked for was to have it on the disk.
+                    if let failure = session.writeFailure.withLock({ $0 }) { throw failure }
                     let came = missing.filter { isWhole($0, session) }
                     missing.subtract(came)
                     if !came.isEmpty {
@@ -91,7 +94,8 @@ extension FetchEngine {
             let holders = state.scheduler.holderCount(
                 FetchScheduler.ShardKey(blob: key.blob, shard: key.address.shard))
             let peers = state.connections.values.map(\.address).sorted().prefix(8)
-            let asked = peers.isEmpty ? "no peer is connected" : "asked \(peers.joined(separator: ", "))"
+            let asked =
+                peers.isEmpty ? "no peer is connected" : "asked \(peers.joined(separator: ", "))"
             return "\(missing.count) cells are missing, the first is \(key.address) \(leaves); "
                 + "\(holders) peers hold that shard; \(asked)"
         }

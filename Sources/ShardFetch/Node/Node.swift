@@ -8,8 +8,9 @@ internal import Synchronization
 
 /// A running node: the network room's door.
 ///
-/// What it shows the rooms above is a handful of calls: start, stop, a reader for a file, documents,
-/// whole shards, status. It wires transport, scheduler, server and store; it decides nothing itself.
+/// What it shows the rooms above is a handful of calls: start, stop, a reader for a file,
+/// documents, whole shards, status. It wires transport, scheduler, server and store; it decides
+/// nothing itself.
 package final class Node: Sendable {
     package let identity: NodeIdentity
     package let store: Store
@@ -83,6 +84,9 @@ package final class Node: Sendable {
 
     /// The address that the node listens on, once it does.
     package var listening: SocketEndpoint? { state.withLock { $0.listening } }
+
+    /// Whether there is any address that this node dials.
+    package var isDialling: Bool { state.withLock { !$0.dialled.isEmpty } }
 
     /// Keeps a connection to each address, from now on.
     package func dial(_ endpoints: [SocketEndpoint]) {

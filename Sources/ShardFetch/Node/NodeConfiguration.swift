@@ -2,7 +2,9 @@ internal import PetalsCore
 
 /// How a node meets others.
 package struct NodeConfiguration: Sendable {
-    /// Where to listen; port 0 picks a free one. nil: do not listen.
+    /// Where to listen; port 0 picks a free one.
+    ///
+    /// nil: do not listen.
     package var listen: SocketEndpoint?
     /// Addresses to dial, and to dial again for as long as the node runs.
     package var peers: [SocketEndpoint] = []

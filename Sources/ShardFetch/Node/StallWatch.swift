@@ -24,12 +24,19 @@ final class StallWatch: Sendable {
     /// Runs a wait and looks after it.
     func watch(
         _ record: FileRecord, range: Range<Int>, ticket: ReadTicket,
-        wait: () async throws(PetalsError) -> Void
+        deadline: ContinuousClock.Instant?, wait: () async throws(PetalsError) -> Void
     ) async throws(PetalsError) {
         let watcher = Task { [self] in
-            // Cancelled: the read went on in time.
-            guard (try? await Task.sleep(for: Self.patience)) != nil else { return }
+            // Cancelled, here and below: the read went on in time.
+            let patient = min(ContinuousClock.now + Self.patience, deadline ?? .now + Self.patience)
+            guard (try? await Task.sleep(until: patient)) != nil else { return }
             report(record, range: range, ticket: ticket)
+            guard let deadline, (try? await Task.sleep(until: deadline)) != nil else { return }
+            ticket.fail(
+                PetalsError(
+                    .timedOut,
+                    "bytes \(range) of blob \(record.blobID.short) did not come in time: "
+                        + describe(ticket)))
         }
         defer { watcher.cancel() }
         try await wait()

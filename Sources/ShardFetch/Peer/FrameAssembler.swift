@@ -91,7 +91,8 @@ package struct FrameAssembler {
     private mutating func readPrefix(_ bytes: [UInt8]) throws(PetalsError) {
         let length = bytes.prefix(4).reduce(0) { $0 << 8 | Int($1) }
         guard let kind = FrameKind(rawValue: bytes[4]) else {
-            throw PetalsError(.protocolViolation, "the peer sent a frame of unknown kind \(bytes[4])")
+            throw PetalsError(
+                .protocolViolation, "the peer sent a frame of unknown kind \(bytes[4])")
         }
         let bodyBytes = length - 1
         guard bodyBytes >= 0, bodyBytes <= kind.bodyBytesMax else {

@@ -47,7 +47,8 @@ package struct NodeIdentity: Sendable {
             clientContext = try NIOSSLContext(configuration: Self.settings(client))
         } catch {
             throw PetalsError(
-                .corrupt, "this node's identity key cannot be used (\(error)); restore identity.key")
+                .corrupt, "this node's identity key cannot be used (\(error)); restore identity.key"
+            )
         }
     }
 

@@ -4,7 +4,8 @@ package import PetalsCore
 ///
 /// A value machine: time comes in as an argument and nothing here opens a socket.
 package struct PeerBook {
-    /// Seconds for which a peer is left out after its first bad leaf; doubles with each further one.
+    /// Seconds for which a peer is left out after its first bad leaf; doubles with each further
+    /// one.
     package static let blameSeconds: Instant = 600
     /// Seconds for which the address of a peer that lied twice is left out.
     package static let addressBanSeconds: Instant = 3600

@@ -70,7 +70,9 @@ package final class PeerConnection: Sendable {
     }
 }
 
-/// Who is told what happens on connections. Called on event loops: it must not block.
+/// Who is told what happens on connections.
+///
+/// Called on event loops: it must not block.
 protocol PeerConnectionDelegate: AnyObject, Sendable {
     /// A connection is established; whether it may stay.
     ///

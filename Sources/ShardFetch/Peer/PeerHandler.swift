@@ -6,7 +6,9 @@ internal import PetalsCore
 internal import Synchronization
 
 /// The last handler of a peer's channel: greets, cuts frames, answers pings, and ends what breaks
-/// the protocol. It lives on its event loop and decides nothing about content.
+/// the protocol.
+///
+/// It lives on its event loop and decides nothing about content.
 final class PeerHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 

@@ -5,8 +5,9 @@ internal import NIOSSL
 internal import PetalsCore
 internal import Synchronization
 
-/// The sockets: listens, dials, and builds each connection's pipeline. Knows TLS and framing, and
-/// nothing of shards.
+/// The sockets: listens, dials, and builds each connection's pipeline.
+///
+/// Knows TLS and framing, and nothing of shards.
 final class Transport: Sendable {
     private let group: any EventLoopGroup
     private let identity: NodeIdentity
@@ -46,7 +47,8 @@ final class Transport: Sendable {
             .childChannelOption(
                 .recvAllocator,
                 value: AdaptiveRecvByteBufferAllocator(
-                    minimum: 4096, initial: 65_536, maximum: 262_144))
+                    minimum: 4096, initial: 65_536, maximum: 262_144)
+            )
             .childChannelInitializer { [self] channel in
                 channel.eventLoop.makeCompletedFuture {
                     try prepare(channel, dialled: false, delegate: delegate)
@@ -88,7 +90,8 @@ final class Transport: Sendable {
                 }
             }
         do {
-            let channel = try await bootstrap.connect(host: endpoint.host, port: endpoint.port).get()
+            let channel = try await bootstrap.connect(host: endpoint.host, port: endpoint.port)
+                .get()
             return await withTaskCancellationHandler {
                 // The channel reports how it ended to its handler; here only the end counts.
                 try? await channel.closeFuture.get()

@@ -149,7 +149,9 @@ struct BlobPublisher {
         let sha256 = plain.finalize()
         let storedLength = lengths.reduce(0) { $0 + Int($1) }
         // The samples promised more than the file kept: a raw file is read leaf by leaf.
-        guard codec != .raw, Double(storedLength) <= Self.worthwhileShare * Double(reader.size)
+        // And a terabyte's frame table would not fit into a manifest.
+        guard codec != .raw, Double(storedLength) <= Self.worthwhileShare * Double(reader.size),
+            lengths.count * 4 <= Limits.manifestBytesMax / 4
         else {
             return Survey(
                 sha256: sha256, storedSHA256: sha256,
@@ -179,7 +181,9 @@ struct BlobPublisher {
                 pieces.append(piece)
             }
             let streams = pieces
-            let sealed = concurrentMap(rows.count) { pipeline.sealRow(rows[$0], stream: streams[$0]) }
+            let sealed = concurrentMap(rows.count) {
+                pipeline.sealRow(rows[$0], stream: streams[$0])
+            }
             for row in sealed { try body(row) }
             let share = Double(reader.size) / Double(max(frames.storedLength, 1))
             meter.add(Int(Double(streams.reduce(0) { $0 + $1.count }) * share))

@@ -106,8 +106,9 @@ struct SourceListing {
                 let components = folder.components + [name]
                 switch kind(of: url) {
                 case .typeDirectory?:
-                    guard url.resolvingSymlinksInPath().path == url.standardizedFileURL.path
-                        || !isLink(url)
+                    guard
+                        url.resolvingSymlinksInPath().path == url.standardizedFileURL.path
+                            || !isLink(url)
                     else { throw unfit(url.path) }
                     guard components.count <= Limits.depthMax else {
                         throw PetalsError(

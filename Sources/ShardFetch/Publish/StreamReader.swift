@@ -23,8 +23,9 @@ struct StreamReader {
     /// Whether the file is still what it was when it was opened.
     func isUnchanged() throws(PetalsError) -> Bool { try file.readStamp() == stamp }
 
-    /// Frames spread evenly over the file, for the choice of a codec. The last frame, which may be
-    /// short, is among them only in a file of one frame.
+    /// Frames spread evenly over the file, for the choice of a codec.
+    ///
+    /// The last frame, which may be short, is among them only in a file of one frame.
     func samples(_ count: Int) throws(PetalsError) -> [[UInt8]] {
         let whole = max(size / Limits.frameBytes, 1)
         var samples: [[UInt8]] = []
@@ -83,8 +84,7 @@ struct StoredStream {
         while pending.count - consumed < count {
             guard nextFrame < reader.frameCount else { throw SourceListing.changed(reader.path) }
             let range =
-                nextFrame
-                ..< min(nextFrame + BlobPublisher.framesAtOnce, reader.frameCount)
+                nextFrame..<min(nextFrame + BlobPublisher.framesAtOnce, reader.frameCount)
             let batch = try reader.readBatch(range, codec: frames.codec)
             pending.removeFirst(consumed)
             consumed = 0

@@ -9,10 +9,10 @@ internal import Synchronization
 
 /// Answers peers: what this node holds, documents, cell layers and leaves.
 ///
-/// Requests wait in bounded queues, one pair for each connection, demand before bulk. A worker takes
-/// one at a time: reads the leaves (the store checks them against the tree), adds the proof, sends.
-/// It stops when a megabyte has not left the process yet and goes on when it has, so a slow peer
-/// costs memory for one megabyte and nobody else's time.
+/// Requests wait in bounded queues, one pair for each connection, demand before bulk. A worker
+/// takes one at a time: reads the leaves (the store checks them against the tree), adds the proof,
+/// sends. It stops when a megabyte has not left the process yet and goes on when it has, so a slow
+/// peer costs memory for one megabyte and nobody else's time.
 final class ShardServer: Sendable {
     /// What one peer may ask for, and has asked.
     struct Client {
