@@ -13,7 +13,7 @@ final class World {
     private var count = 0
 
     private init() throws {
-        let base = NSTemporaryDirectory()
+        let base = URL(fileURLWithPath: NSTemporaryDirectory()).path
         folder = base + "/petalsfs-mt-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
         try FileManager.default.createDirectory(
             atPath: folder + "/logs", withIntermediateDirectories: true)
