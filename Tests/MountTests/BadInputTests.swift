@@ -35,7 +35,6 @@ extension MountTests {
                 name: "no number", arguments: ["publish", "{}/file", "--shards", "two"],
                 phrase: "--shards takes", code: 2),
             .init(name: "no argument", arguments: ["publish"], phrase: "<path>", code: 2),
-            .init(name: "no command", arguments: ["fetch"], phrase: "fetch", code: 2),
             .init(name: "not a link", arguments: ["add", "hello"], phrase: "not a petalsfs link"),
             .init(
                 name: "a truncated link", arguments: ["add", "petals:r1:abc"], phrase: "cut off"),

@@ -53,6 +53,14 @@ extension MountTests {
             }
         }
 
+        /// Wrong usage is 2, everything else that fails is 1 (`BadInputTests`).
+        @Test func unknownCommand() async throws {
+            try await World.with { world in
+                expectRefusal(
+                    try await world.run("petalsfs", "fetch"), saying: "Unexpected", code: 2)
+            }
+        }
+
         /// S19: `--background` returns when the mount answers; `umount` ends it.
         @Test func background() async throws {
             try await World.with { world in

@@ -75,7 +75,7 @@ extension MountTests {
                 let relays = try await swarm.serve([0, 1])
                 for moment in Self.moments {
                     let mounted = try await swarm.mount(relays)
-                    let reader = try world.start(["cat", mounted.path(swarm.name)])
+                    let reader = try world.start(["sha256sum", mounted.path(swarm.name)])
                     try await Task.sleep(for: .milliseconds(moment))
                     mounted.child.send(SIGKILL)
                     _ = try await mounted.child.finish()
