@@ -143,20 +143,19 @@ struct Unmount: AsyncParsableCommand {
 
     func run() async throws {
         let holder = try StateFolder.holder(of: common.state)
-        // Asked first: afterwards the node is ending and answers nobody.
-        let isOurs = await isServing(directory)
+        // The node of this state folder may serve another directory: it is then not going to end.
+        let ends = holder == nil ? false : await isServing(directory)
         try MountPoint.unmount(directory)
-        guard let holder, holder > 0, isOurs else { return }
-        // Ten seconds are more than a node takes to end.
+        guard ends else { return }
+        // Ten seconds are more than a node that ends takes.
         for _ in 0..<200 where try StateFolder.holder(of: common.state) == holder {
             try await Task.sleep(for: .milliseconds(50))
         }
     }
 
-    /// Whether the node of this state folder serves the directory; its mount may be another's.
     private func isServing(_ directory: String) async -> Bool {
         let client = ControlClient(socketPath: common.state + "/control.sock")
-        // A node that does not answer is ending, and most likely this one.
+        // A node that does not answer any more is ending.
         guard let result = try? await client.perform(.status, progress: { _, _ in }),
             case .status(let status) = result, let mount = status.mount
         else { return true }

@@ -8,19 +8,28 @@ internal import PetalsCore
 struct ControlClient {
     let socketPath: String
 
-    /// A socket is there or it is not: trying again for a minute, as one does with servers of the
-    /// web, would only keep a person waiting.
-    private static let client: HTTPClient = {
-        var configuration = HTTPClient.Configuration.singletonConfiguration
-        configuration.connectionPool.retryConnectionEstablishment = false
-        return HTTPClient(configuration: configuration)
-    }()
-
     /// Sends a request and hands over its events as they come.
     ///
     /// - Throws: `PetalsError.unavailable` where nobody answers; whatever the node failed with.
     func perform(
         _ request: ControlRequest, progress: (Int, Int) -> Void
+    ) async throws -> ControlResult {
+        // A node that is not there is an answer, not something to try again for a week.
+        var configuration = HTTPClient.Configuration()
+        configuration.connectionPool.retryConnectionEstablishment = false
+        let client = HTTPClient(configuration: configuration)
+        do {
+            let result = try await perform(request, with: client, progress: progress)
+            try await client.shutdown()
+            return result
+        } catch {
+            try await client.shutdown()
+            throw error
+        }
+    }
+
+    private func perform(
+        _ request: ControlRequest, with client: HTTPClient, progress: (Int, Int) -> Void
     ) async throws -> ControlResult {
         guard let url = URL(httpURLWithSocketPath: socketPath, uri: "/v1/perform") else {
             throw PetalsError(.badInput, "\(socketPath) cannot be the path of a socket")
@@ -30,7 +39,7 @@ struct ControlClient {
         message.body = .bytes(try JSONEncoder.petals.encode(request))
         let response: HTTPClientResponse
         do {
-            response = try await Self.client.execute(message, timeout: .hours(24 * 7))
+            response = try await client.execute(message, timeout: .hours(24 * 7))
         } catch {
             throw PetalsError(
                 .unavailable,
