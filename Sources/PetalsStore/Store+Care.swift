@@ -111,6 +111,11 @@ extension Store {
                 }
             }
         }
+        // Some changes were noticed before, when the file was opened or a peer asked for a cell.
+        let known = Set(report.staleSources)
+        report.staleSources += try registry.sources()
+            .filter { $0.isStale && !known.contains($0.path) && ids?.contains($0.blobID) ?? true }
+            .map(\.path)
         return report
     }
 

@@ -6,6 +6,13 @@ internal import PetalsStore
 internal import ShardFetch
 internal import Synchronization
 
+extension ModelLink {
+    /// The same without the name: who only holds a model need not know what it is called.
+    fileprivate var nameless: ModelLink {
+        ModelLink(capability: capability, manifestID: manifestID, peers: peers)
+    }
+}
+
 extension NodeService {
     // MARK: Publish
 
@@ -32,7 +39,7 @@ extension NodeService {
             PublishedModel(
                 name: publication.name,
                 link: Self.withHints(publication.link, hints),
-                relay: Self.withHints(publication.relayCap, hints),
+                relay: Self.withHints(publication.relayCap.nameless, hints),
                 manifest: publication.manifestID.hex, size: publication.manifest.size,
                 stored: publication.manifest.storedSize,
                 files: publication.manifest.entries.map(Self.file)))
@@ -256,7 +263,7 @@ extension NodeService {
         return ModelDetails(
             summary: summary(entry), link: link,
             relay: ModelLink(
-                capability: .relay(relayKey), manifestID: row.manifestID, name: row.name
+                capability: .relay(relayKey), manifestID: row.manifestID
             ).text,
             publisher: entry.opened.map { Base32.encode($0.publisher) },
             metadata: entry.manifest?.metadata,

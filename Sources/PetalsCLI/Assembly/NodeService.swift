@@ -136,8 +136,8 @@ final class NodeService: Sendable {
         return .done
     }
 
-    /// Registers a model that is to be read.
-    func add(link text: String, name: String?) throws(PetalsError) -> ModelSummary {
+    /// A link that lets its holder read; a relay cap is refused with the reason.
+    static func readLink(_ text: String) throws(PetalsError) -> ModelLink {
         let link = try ModelLink(parsing: text)
         guard case .read = link.capability else {
             throw PetalsError(
@@ -145,6 +145,12 @@ final class NodeService: Sendable {
                 "this is a relay cap: it lets a node hold the model (`petalsfs hold`) and not read "
                     + "it; ask its publisher for the link that begins with petals:r1:")
         }
+        return link
+    }
+
+    /// Registers a model that is to be read.
+    func add(link text: String, name: String?) throws(PetalsError) -> ModelSummary {
+        let link = try Self.readLink(text)
         if let same = library.entries.first(where: {
             $0.row.manifestID == link.manifestID && $0.row.capability == link.capability
                 && (name == nil || name == $0.row.name)

@@ -116,7 +116,8 @@ struct Mount: AsyncParsableCommand {
         let logger = common.makeLogger(normal: .info)
         let options = try MountOptions(parsing: mountOptions)
         let limit = try Sizes.parse(cacheLimit, option: "--cache-limit")
-        // Before anything is opened: the commonest mistakes are about the directory.
+        // Before anything is opened: the commonest mistakes are about links and the directory.
+        for link in links { _ = try NodeService.readLink(link) }
         let point = try MountPoint.prepare(directory, options: options, logger: logger)
         let runner = NodeRunner(
             statePath: common.state, logger: logger, limit: limit,

@@ -1,0 +1,89 @@
+//
+// The JSON documents of the contract, as a script that relies on them reads them: written by hand
+// from the contract and not shared with the program.
+//
+
+/// `publish --json`
+struct PublishReport: Decodable {
+    struct File: Decodable, Equatable {
+        let path: String
+        let size: Int
+        let stored: Int
+        let sha256: String
+        let blob: String?
+    }
+
+    let name: String
+    let link: String
+    let relay: String
+    let manifest: String
+    let size: Int
+    let stored: Int
+    let files: [File]
+}
+
+/// `hold --json`
+struct HoldReport: Decodable {
+    let name: String
+    let manifest: String
+    let blobs: Int
+    let shards: Int
+    let bytes: Int
+}
+
+/// A model of `ls --json`, and what `add --json` prints.
+struct ModelReport: Decodable {
+    let name: String
+    let origin: String
+    let manifest: String
+    let pending: Bool
+    let size: Int
+    let stored: Int
+    let cached: Int
+    let files: Int
+    let format: String
+    let license: String
+}
+
+/// `info --json`
+struct InfoReport: Decodable {
+    let summary: ModelReport
+    let link: String?
+    let relay: String
+    let publisher: String?
+    let files: [PublishReport.File]
+}
+
+/// `verify --json`
+struct VerifyReport: Decodable {
+    let cells: Int
+    let bytes: Int
+    let damaged: [String]
+    let changedFiles: [String]
+    let clean: Bool
+}
+
+/// `status --json`
+struct StatusReport: Decodable {
+    struct Node: Decodable {
+        struct Peer: Decodable {
+            let id: String
+            let address: String
+        }
+
+        let peerID: String
+        let listen: String?
+        let peers: [Peer]
+        let fetchedBytes: Int
+        let servedBytes: Int
+        let damagedLeaves: Int
+        let rebuiltCells: Int
+        let wantedCells: Int
+    }
+
+    let state: String
+    let mount: String?
+    let node: Node?
+    let store: [String: Int]
+    let models: Int
+}
