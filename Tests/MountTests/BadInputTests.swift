@@ -17,7 +17,8 @@ extension MountTests {
         }
 
         static let mistakes: [Mistake] = [
-            .init(name: "missing path", arguments: ["publish", "{}/no"], phrase: "there is no file"),
+            .init(
+                name: "missing path", arguments: ["publish", "{}/no"], phrase: "there is no file"),
             .init(name: "empty file", arguments: ["publish", "{}/empty"], phrase: "is empty"),
             .init(name: "empty folder", arguments: ["publish", "{}/void"], phrase: "is empty"),
             .init(name: "a device", arguments: ["publish", "/dev/null"], phrase: "neither a file"),
@@ -106,7 +107,10 @@ extension MountTests {
                 _ = try await world.run("chmod", "000", world.path("file")).succeeded()
                 let ordinary =
                     Machine.isRoot
-                    ? ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+                    ? [
+                        "setpriv", "--bounding-set=-dac_override,-dac_read_search",
+                        "--inh-caps=-all",
+                    ]
                     : []
                 for path in ["file", "tree"] {
                     let finished = try await world.start(
@@ -205,7 +209,7 @@ extension MountTests {
                     ], input: swarm.report.link
                 ).finish()
                 #expect(finished.text == "1 2\nsmall.gguf\nclean\nsame\n0", finished.told)
-                #expect(finished.errors.contains("disk is full") , finished.told)
+                #expect(finished.errors.contains("disk is full"), finished.told)
             }
         }
 

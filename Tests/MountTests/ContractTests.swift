@@ -19,7 +19,8 @@ extension MountTests {
                 #expect(try await world.sha256(source) == report.files[0].sha256)
                 #expect(report.files[0].blob?.count == 64 && report.manifest.count == 64)
 
-                let plain = try await world.petals("publisher", "publish", source, "--name", "again")
+                let plain = try await world.petals(
+                    "publisher", "publish", source, "--name", "again")
                 #expect(plain.text.split(separator: "\n").last?.hasPrefix("petals:r1:") == true)
                 _ = try await world.petals("publisher", "rm", "again").succeeded()
 

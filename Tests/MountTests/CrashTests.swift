@@ -116,6 +116,7 @@ extension World {
         let finished = try await petals(state, "verify", "--json")
         #expect(finished.code == 0, finished.told, sourceLocation: sourceLocation)
         let report = try finished.decode(VerifyReport.self)
-        #expect(report.clean && report.damaged.isEmpty, finished.told, sourceLocation: sourceLocation)
+        #expect(
+            report.clean && report.damaged.isEmpty, finished.told, sourceLocation: sourceLocation)
     }
 }

@@ -22,7 +22,6 @@ extension MountTests {
                 let same = try await world.run("cmp", mounted.path(swarm.name), swarm.source)
                 #expect(same.code == 0, same.told)
                 #expect(try await world.status("reader").store["cached"] ?? 0 > 4_000_000)
-                let open = try world.start(["sleep", "1000"])
                 let holder = try world.start(["tail", "-f", mounted.path(swarm.name)])
                 try await World.wait("tail to have the file open") { holder.output.count > 10 }
                 switch ending {
@@ -45,7 +44,6 @@ extension MountTests {
                 #expect(try await world.shardBytes("reader") == 0)
                 let models = try await world.petals("reader", "ls", "--json")
                 #expect(try models.decode([ModelReport].self).map(\.cached) == [0])
-                open.destroy()
             }
         }
 

@@ -15,7 +15,8 @@ extension MountTests {
                     reader.program, mounted.path(swarm.name), swarm.source)
                 #expect(finished.text == "same", finished.told)
                 #expect(
-                    try await world.sha256(mounted.path(swarm.name)) == swarm.report.files[0].sha256)
+                    try await world.sha256(mounted.path(swarm.name)) == swarm.report.files[0].sha256
+                )
             }
         }
 
@@ -116,11 +117,14 @@ extension MountTests {
             try await World.with { world in
                 let swarm = try await Swarm.make(
                     world, parts: ["0,1,2,3"], more: ["--private"])
-                let open = try await world.petals("other", "publish", swarm.source, "--json",
-                    "--shards", "2/4").decode(PublishReport.self)
+                let open = try await world.petals(
+                    "other", "publish", swarm.source, "--json",
+                    "--shards", "2/4"
+                ).decode(PublishReport.self)
                 let renamed = try await world.petals(
                     "third", "publish", swarm.source, "--json", "--shards", "2/4", "--name",
-                    "renamed").decode(PublishReport.self)
+                    "renamed"
+                ).decode(PublishReport.self)
                 #expect(open.files[0].blob != swarm.report.files[0].blob)
                 #expect(open.files[0].blob == renamed.files[0].blob)
                 let mounted = try await swarm.mount(try await swarm.serve([0]))

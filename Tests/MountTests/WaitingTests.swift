@@ -52,7 +52,8 @@ extension MountTests {
                 let finished = try await world.python(
                     """
                     import os, sys
-                    try: print(len(os.read(os.open(sys.argv[1], os.O_RDONLY), 100)))
+                    # In the second cell, which is in the other shard.
+                    try: print(len(os.pread(os.open(sys.argv[1], os.O_RDONLY), 100, 300000)))
                     except OSError as error: print(error.errno)
                     """, mounted.path(swarm.name))
                 #expect(finished.text == "\(EIO)", finished.told)

@@ -77,11 +77,14 @@ struct MountRun {
         ServiceManager.notifyReady()
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await mount.waitUntilUnmounted() }
-            group.addTask { await Signals.waitForEnd() }
+            group.addTask {
+                await Signals.waitForEnd()
+                // Inside the group: it ends only when the other task has seen the unmount.
+                await mount.unmount()
+            }
             await group.next()
             group.cancelAll()
         }
-        await mount.unmount()
     }
 
     /// What the disk under the store has left, and what the store uses of it already.

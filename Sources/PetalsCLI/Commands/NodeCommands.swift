@@ -147,6 +147,10 @@ struct Unmount: AsyncParsableCommand {
         let ends = holder == nil ? false : await isServing(directory)
         try MountPoint.unmount(directory)
         guard ends else { return }
+        // Files that are open would keep the node: it is asked to sever them. It may have ended by
+        // itself already, which is as good.
+        _ = try? await ControlClient(socketPath: common.state + "/control.sock")
+            .perform(.unmount, progress: { _, _ in })
         // Ten seconds are more than a node that ends takes.
         for _ in 0..<200 where try StateFolder.holder(of: common.state) == holder {
             try await Task.sleep(for: .milliseconds(50))

@@ -54,7 +54,9 @@ final class Child {
         outputPath = "\(logs)/\(name).out"
         errorPath = "\(logs)/\(name).err"
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = command
+        // What this process ignores (SIGINT, when a shell started it in the background) or its
+        // threads block would stay so in the child.
+        process.arguments = ["--default-signal"] + command
         process.environment = ProcessInfo.processInfo.environment
             .merging(environment) { $1 }
         process.standardOutput = try Self.create(outputPath)

@@ -29,10 +29,11 @@ struct Swarm {
         let swarm = Swarm(world: world, source: path, report: report, parts: parts)
         let publisher = try await world.serve("publisher")
         let holds = try parts.indices.map { relay in
-            try world.start([
-                "petalsfs", "hold", "-", "--shards", parts[relay], "--peer", publisher.address,
-                "--state", world.path(swarm.state(relay)), "-vv",
-            ], name: "hold-\(relay)", input: report.relay)
+            try world.start(
+                [
+                    "petalsfs", "hold", "-", "--shards", parts[relay], "--peer", publisher.address,
+                    "--state", world.path(swarm.state(relay)), "-vv",
+                ], name: "hold-\(relay)", input: report.relay)
         }
         for hold in holds { _ = try await hold.finish().succeeded() }
         publisher.child.send(SIGTERM)

@@ -5,7 +5,7 @@ internal import Testing
 /// All that one test has: a folder, processes and mounts. Gone when the test ends.
 final class World {
     /// How long a condition may take before a test gives up on it; a hundred times what it takes.
-    static let patience = 120.0
+    static let patience = 60.0
 
     let folder: String
     private var children: [Child] = []
