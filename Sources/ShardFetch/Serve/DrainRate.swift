@@ -21,7 +21,8 @@ struct DrainRate {
     /// Bytes have left.
     mutating func sent(_ bytes: Int, now: Instant) {
         stretchBytes += bytes
-        guard now - stretchStart >= 0.005, stretchBytes >= Limits.cellBytes else { return }
+        // On a fast line a stretch is over in less than a millisecond.
+        guard now - stretchStart >= 0.0002, stretchBytes >= Limits.cellBytes else { return }
         let sample = Double(stretchBytes) / (now - stretchStart)
         bytesPerSecond += (sample - bytesPerSecond) / 4
         begin(now: now)
