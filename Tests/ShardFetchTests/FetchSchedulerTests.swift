@@ -226,7 +226,7 @@ struct FetchSchedulerTests {
 
     /// Random peers with random shards that come, go, stall and refuse; then a calm, after which
     /// exactly what can be had was had; then all holders return, and nothing is left to do.
-    @Test(arguments: 0..<48 as Range<UInt64>)
+    @Test(arguments: 0..<24 as Range<UInt64>)
     func whatCanBeHadIsHad(_ seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         let k = Int.random(in: 1...4, using: &generator)

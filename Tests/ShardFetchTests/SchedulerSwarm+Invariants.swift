@@ -120,8 +120,8 @@ extension SchedulerSwarm {
             return """
                 column \(column): here \(here[other] ?? .none), holders \(holders), job \
                 \(job.map { "\($0.missing), queued \($0.queued)" } ?? "none"), stuck \
-                \(scheduler.stuck.contains(other)), requests \(requests.map { ($0.peer, $0.late) }), \
-                avoided \(scheduler.avoided[other] ?? [:])
+                \(scheduler.stuck.contains(other)), requests \
+                \(requests.map { ($0.peer, $0.late) }), avoided \(scheduler.avoided[other] ?? [:])
                 """
         }
         let shard = ShardKey(blob: blob, shard: key.address.shard)

@@ -4,8 +4,8 @@ import Testing
 
 @testable import ShardFetch
 
-/// A swarm in virtual time around one `FetchScheduler`: peers that answer after a while, slowly, never
-/// or with a refusal, that come and go, and a disk that keeps what came.
+/// A swarm in virtual time around one `FetchScheduler`: peers that answer after a while, slowly,
+/// never or with a refusal, that come and go, and a disk that keeps what came.
 ///
 /// It plays the part of `FetchEngine` with the engine's races: leaves count as expected when their
 /// frame comes and as arrived only when they were verified, a little later. After every event it

@@ -175,8 +175,8 @@ extension Swarms {
             try await expectBlame(liar, honest: [1, 2, 3])
         }
 
-        /// Claims all, and refuses, or answers for other leaves, or not at all: no lie is proved, and
-        /// nobody has to wait for it.
+        /// Claims all, and refuses, or answers for other leaves, or not at all: no lie is proved,
+        /// and nobody has to wait for it.
         @Test(arguments: 0..<4)
         func aHolderThatGivesNothing(_ change: Int) async throws {
             let blob = try Self.blob.get()

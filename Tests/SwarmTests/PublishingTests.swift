@@ -233,8 +233,8 @@ extension Swarms {
     }
 }
 
-/// Looks for any run of 48 bytes of a text: each contains a whole aligned block of 24 bytes, and that
-/// begins with 8 bytes which no other data has by chance.
+/// Looks for any run of 48 bytes of a text: each contains a whole aligned block of 24 bytes, and
+/// that begins with 8 bytes which no other data has by chance.
 private struct Needles {
     private let words: Set<UInt64>
 

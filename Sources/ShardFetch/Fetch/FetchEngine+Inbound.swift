@@ -61,7 +61,8 @@ extension FetchEngine {
             var messages: [ControlMessage] = []
             if joined.count >= Limits.topicsPerPeerMax {
                 // A topic that something is wanted of is not left; then this one waits its turn.
-                guard let idle = joined.firstIndex(where: { !state.scheduler.wantsAny(of: $0.blob) })
+                guard
+                    let idle = joined.firstIndex(where: { !state.scheduler.wantsAny(of: $0.blob) })
                 else { return [] }
                 let left = joined.remove(at: idle)
                 messages.append(.leave(left.topic))

@@ -43,8 +43,8 @@ extension FetchScheduler {
             let waited = now - found.sentAt
             let budget = Self.hedgeBytesStart + Int(Self.hedgeShare * Double(deliveredBytes))
             let mayHedge = job.urgency == .demand && hedgedBytes + bytes <= budget
-            // A peer that delivers nothing at all is not slow but stuck, and no budget keeps anybody
-            // waiting for it.
+            // A peer that delivers nothing at all is not slow but stuck, and no budget keeps
+            // anybody waiting for it.
             let isLost = isSilent || waited >= max(2, 4 * (found.expectedBy - found.sentAt))
             guard mayHedge || isLost else { continue }
             hedgedBytes += bytes
@@ -65,8 +65,8 @@ extension FetchScheduler {
         retryStuck()
     }
 
-    /// Stops waiting for the answer to a late request when its peer answers nothing any more, so that
-    /// it does not count against the peer for ever.
+    /// Stops waiting for the answer to a late request when its peer answers nothing any more, so
+    /// that it does not count against the peer for ever.
     private mutating func abandon(_ id: UInt32, _ request: Request, now: Instant) {
         let lastSign = max(request.sentAt, peers[request.peer]?.quietSince ?? 0)
         guard now - lastSign >= Self.requestSecondsMax else { return }
@@ -201,7 +201,8 @@ extension FetchScheduler {
         case .asked, nil: break
         }
         // Asked before, and late: it still comes before the leaves that need it.
-        if let id = layerRequests.first(where: { $0.value.peer == peer && $0.value.key == key })?.key
+        if let id = layerRequests.first(where: { $0.value.peer == peer && $0.value.key == key })?
+            .key
         {
             layers[key] = .asked(request: id, peer, now)
             return

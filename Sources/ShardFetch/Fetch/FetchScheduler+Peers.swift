@@ -62,8 +62,8 @@ extension FetchScheduler {
         retryStuck()
     }
 
-    /// Whether a peer may be asked for a cell: it answers at all, and did not refuse it a moment ago,
-    /// nor the layer that proves it.
+    /// Whether a peer may be asked for a cell: it answers at all, and did not refuse it a moment
+    /// ago, nor the layer that proves it.
     func mayAsk(_ peer: Peer, for key: CellKey, now: Instant) -> Bool {
         guard let model = peers[peer], !model.isStalled(now: now),
             (avoided[key]?[peer] ?? 0) <= now

@@ -113,7 +113,8 @@ package struct FetchScheduler {
     static let avoidSeconds: Instant = 5
     /// The same for a peer that was only busy.
     static let busySeconds: Instant = 0.5
-    /// Pause before a rebuild that failed is tried again: a blob with false parity fails every time.
+    /// Pause before a rebuild that failed is tried again: a blob with false parity fails every
+    /// time.
     static let rebuildPause: Instant = 1
     /// How long an answer may be owed by a peer that answers nothing at all.
     static let requestSecondsMax: Instant = 30

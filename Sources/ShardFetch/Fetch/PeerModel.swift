@@ -82,8 +82,8 @@ package struct PeerModel: Sendable {
         stretchBytes = 0
     }
 
-    /// Whether the peer has delivered nothing since it was asked for something, for much longer than
-    /// it ever takes to begin.
+    /// Whether the peer has delivered nothing since it was asked for something, for much longer
+    /// than it ever takes to begin.
     func isSilent(since sentAt: Instant, now: Instant) -> Bool {
         now - max(sentAt, quietSince) >= 2 + (measured ? 4 * latencyMin : 0)
     }

@@ -206,8 +206,9 @@ final class PeerHandler: ChannelDuplexHandler {
 
     /// Ends what the connection was for.
     ///
-    /// At once and not when the socket is closed: TLS waits for the other side's goodbye, and a peer
-    /// that was found lying could keep its requests, and reads that wait for them, for seconds.
+    /// At once and not when the socket is closed: TLS waits for the other side's goodbye, and a
+    /// peer that was found lying could keep its requests, and reads that wait for them, for
+    /// seconds.
     private func finish() {
         let before = phase
         phase = .closed
