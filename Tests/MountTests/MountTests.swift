@@ -37,7 +37,7 @@ enum Machine {
     static let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
         .deletingLastPathComponent().appendingPathComponent("petalsfs").path
 
-    /// Whether FUSE mounts are possible. Prints the reason when they are not.
+    /// Whether FUSE mounts are possible; the reason is printed when they are not.
     static let canMount: Bool = {
         let manager = FileManager.default
         var missing: [String] = []
