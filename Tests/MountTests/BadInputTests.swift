@@ -213,8 +213,9 @@ extension MountTests {
             }
         }
 
-        /// Publishes what fits and what does not, looks, and reads a model through a mount whose
-        /// cache has no room. Prints the lines that the test compares.
+        /// Publishes what fits and what does not, looks, and reads through a mount without room.
+        ///
+        /// Prints the lines that the test compares.
         private static let fullDiskScript = """
             set -u
             petalsfs=$1 state=$2 small=$3 large=$4 directory=$5 relay=$6

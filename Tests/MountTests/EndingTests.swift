@@ -12,8 +12,8 @@ extension MountTests {
             case interrupted
         }
 
-        /// S22, S23: every way to end a mount ends it cleanly, with a file open, and takes the cache
-        /// with it.
+        /// S22, S23: every way to end a mount ends it cleanly, with a file open, and takes the
+        /// cache with it.
         @Test(arguments: Ending.allCases)
         func cleanEndTakesTheCache(ending: Ending) async throws {
             try await World.with { world in

@@ -10,7 +10,7 @@
 //
 //   * The test process never touches a mount. It would be a thread of ours that waits in the kernel
 //     for a process that may be stopped or gone; children do that, and can be killed.
-//   * Nothing depends on speed. Tests wait for conditions (`World.wait`), and a wait that never ends
+//   * Nothing depends on speed. Tests wait for conditions (`World.wait`), and a wait without end
 //     fails after `World.patience`, which is far longer than anything takes.
 //   * One test runs at a time (`.serialized` on the one suite that holds all others): the machine
 //     has few cores, and mounts are a thing of the whole machine.
@@ -37,7 +37,7 @@ enum Machine {
     static let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
         .deletingLastPathComponent().appendingPathComponent("petalsfs").path
 
-    /// Whether FUSE mounts are possible. Prints the reason when they are not.
+    /// Whether FUSE mounts are possible; the reason is printed when they are not.
     static let canMount: Bool = {
         let manager = FileManager.default
         var missing: [String] = []

@@ -57,7 +57,7 @@ extension MountTests {
             }
         }
 
-        /// A relay's shard is damaged on its disk, one byte in every leaf: the reader never sees it.
+        /// A relay's shard is damaged on its disk, one bit in every leaf; no reader sees it.
         @Test func damageOnARelaysDiskIsNeverRead() async throws {
             try await World.with { world in
                 let swarm = try await Swarm.make(world)

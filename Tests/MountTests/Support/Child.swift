@@ -39,7 +39,9 @@ struct Finished {
     }
 }
 
-/// A process that a test has started. Its output goes to files, so that it never waits for us.
+/// A process that a test has started.
+///
+/// Its output goes to files, so that it never waits for us.
 final class Child {
     let name: String
     private let process = Process()

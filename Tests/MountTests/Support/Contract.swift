@@ -3,7 +3,7 @@
 // from the contract and not shared with the program.
 //
 
-/// `publish --json`
+/// What `publish --json` prints.
 struct PublishReport: Decodable {
     struct File: Decodable, Equatable {
         let path: String
@@ -22,7 +22,7 @@ struct PublishReport: Decodable {
     let files: [File]
 }
 
-/// `hold --json`
+/// What `hold --json` prints.
 struct HoldReport: Decodable {
     let name: String
     let manifest: String
@@ -45,7 +45,7 @@ struct ModelReport: Decodable {
     let license: String
 }
 
-/// `info --json`
+/// What `info --json` prints.
 struct InfoReport: Decodable {
     let summary: ModelReport
     let link: String?
@@ -54,7 +54,7 @@ struct InfoReport: Decodable {
     let files: [PublishReport.File]
 }
 
-/// `verify --json`
+/// What `verify --json` prints.
 struct VerifyReport: Decodable {
     let cells: Int
     let bytes: Int
@@ -63,7 +63,7 @@ struct VerifyReport: Decodable {
     let clean: Bool
 }
 
-/// `status --json`
+/// What `status --json` prints.
 struct StatusReport: Decodable {
     struct Node: Decodable {
         struct Peer: Decodable {

@@ -3,8 +3,8 @@ internal import Glibc
 
 /// A published model whose publisher is gone, and the relays that hold it.
 ///
-/// Unless a test wants otherwise: 4 MB in two data shards and two parity shards, one on each of four
-/// relays. Any two of them are enough, one is not.
+/// Unless a test wants otherwise: 4 MB in two data shards and two parity shards, one on each of
+/// four relays. Any two of them are enough, one is not.
 struct Swarm {
     let world: World
     /// The file or folder that was published.

@@ -2,7 +2,7 @@ internal import Foundation
 internal import Glibc
 internal import Testing
 
-/// All that one test has: a folder, processes and mounts. Gone when the test ends.
+/// All that one test has: a folder, processes and mounts; gone when the test ends.
 final class World {
     /// How long a condition may take before a test gives up on it; a hundred times what it takes.
     static let patience = 60.0
