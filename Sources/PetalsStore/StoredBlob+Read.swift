@@ -51,6 +51,12 @@ extension StoredBlob {
         guard let view = view(address, leaves), view.cellHash != nil else { return nil }
         let hashes = try readLeafHashes(address)
         if view.source == nil, let bytes = try readBytes(address, leaves: leaves, from: nil) {
+            // Evicted while it was read: the bytes may be a hole's zeros, and an honest holder would
+            // be taken for a liar.
+            let isSame = state.withLock { state in
+                state.maps[address.shard]?.forgotten == view.forgotten
+            }
+            guard isSame else { return nil }
             if view.isCached { context.ledger.withLock { $0.touch(key(address)) } }
             return (bytes, HashTree.rangeProof(leafHashes: hashes, range: leaves))
         }

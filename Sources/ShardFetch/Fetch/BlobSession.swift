@@ -1,7 +1,7 @@
 internal import PetalsCodec
-internal import Synchronization
 package import PetalsCore
 package import PetalsStore
+internal import Synchronization
 
 /// A blob that this node fetches, reads or serves: what is on disk of it, and its name in the
 /// scheduler.

@@ -232,7 +232,8 @@ package final class FetchEngine: Sendable {
 
     /// Sends what goes to one peer with one flush, in order, and starts repairs.
     private func carryOut(_ work: [Work]) {
-        var messages: [PeerConnection.ID: (connection: PeerConnection, list: [ControlMessage])] = [:]
+        var messages: [PeerConnection.ID: (connection: PeerConnection, list: [ControlMessage])] =
+            [:]
         for item in work {
             switch item {
             case .send(let connection, let message):

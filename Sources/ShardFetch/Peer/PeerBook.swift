@@ -71,7 +71,7 @@ package struct PeerBook {
     /// Records that a peer sent a leaf that is not what it claims to be.
     ///
     /// - Returns: for how many seconds the peer is left out.
-    package mutating func blame(_ peer: PeerID, host: String, now: Instant) -> Instant {
+    package mutating func blame(_ peer: PeerID, host: String?, now: Instant) -> Instant {
         if bannedPeers.count >= Self.bansMax {
             bannedPeers = bannedPeers.filter { $0.value.until > now }
         }
@@ -84,7 +84,7 @@ package struct PeerBook {
         let seconds = Self.blameSeconds * Double(1 << min(ban.offences - 1, 10))
         ban.until = now + seconds
         bannedPeers[peer] = ban
-        if ban.offences >= 2 { bannedHosts[host] = now + Self.addressBanSeconds }
+        if let host, ban.offences >= 2 { bannedHosts[host] = now + Self.addressBanSeconds }
         return seconds
     }
 
