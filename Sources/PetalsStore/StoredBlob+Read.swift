@@ -51,8 +51,8 @@ extension StoredBlob {
         guard let view = view(address, leaves), view.cellHash != nil else { return nil }
         let hashes = try readLeafHashes(address)
         if view.source == nil, let bytes = try readBytes(address, leaves: leaves, from: nil) {
-            // Evicted while it was read: the bytes may be a hole's zeros, and an honest holder would
-            // be taken for a liar.
+            // Evicted while it was read: the bytes may be a hole's zeros, and an honest holder
+            // would be taken for a liar.
             let isSame = state.withLock { state in
                 state.maps[address.shard]?.forgotten == view.forgotten
             }

@@ -48,7 +48,7 @@ import Testing
     }
 
     @Test func laterMessagesAreSkipped() throws {
-        for field in 12...40 as ClosedRange<UInt64> {
+        for field in 12...40 as ClosedRange<UInt64> where field != 20 {
             let bytes = ProtobufWriter { $0.message(field) { $0.number(1, 5) } }.bytes
             #expect(try ControlMessage(parsing: bytes) == .unknown)
         }

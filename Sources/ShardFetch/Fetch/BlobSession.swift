@@ -11,7 +11,9 @@ package final class BlobSession: Sendable {
     /// Why the last leaves that came could not be stored; nil when they were.
     let writeFailure = Mutex<PetalsError?>(nil)
 
+    /// How the blob is cut.
     package var geometry: BlobGeometry { stored.descriptor.geometry }
+    /// The blob's name.
     package var id: BlobID { stored.id }
 
     init(stored: StoredBlob, handle: FetchScheduler.BlobHandle) {

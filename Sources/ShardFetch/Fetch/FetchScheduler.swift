@@ -52,6 +52,7 @@ package struct FetchScheduler {
         case demand
     }
 
+    /// A connection that can be asked.
     package typealias Peer = PeerConnection.ID
 
     /// What the shell is to do.

@@ -24,9 +24,11 @@ package struct ReadAhead: Sendable {
     package static let windowStart = 512 << 10
     /// How far from where it is expected a read still continues a stream.
     ///
-    /// The kernel splits and reorders its own read-ahead, so two requests either way; more would
-    /// take random small reads for streams.
-    package static func slack(_ read: Range<Int>) -> Int { max(2 * read.count, 128 << 10) }
+    /// The kernel splits its own read-ahead and sends the parts from several threads: up to eight
+    /// requests may pass each other. More would take random small reads for streams.
+    package static func slack(_ read: Range<Int>) -> Int {
+        min(max(8 * read.count, 64 << 10), 2 << 20)
+    }
 
     private let size: Int
     private let windowMax: Int

@@ -101,7 +101,7 @@ extension FetchEngine {
         }
     }
 
-    /// Stores cells again that are in memory and not on the disk, and wants those that are in neither.
+    /// Stores cells again that are only in memory, and wants those that are not even there.
     func restore(_ session: BlobSession, _ addresses: Set<CellAddress>) {
         for address in addresses where session.stored.present(address).isEmpty {
             let parts = hot.parts(session.key(address))

@@ -36,6 +36,7 @@ package final class Node: Sendable {
         var opening: [BlobID: Task<BlobSession, any Error>] = [:]
     }
 
+    /// Wires a node over a store; nothing listens or dials before `start()`.
     package init(
         store: Store, identity: NodeIdentity, configuration: NodeConfiguration, logger: Logger
     ) {
@@ -205,6 +206,7 @@ package final class Node: Sendable {
 
     // MARK: Status
 
+    /// What the node is doing; answers from memory.
     package func status() -> NodeStatus {
         NodeStatus(
             peerID: Base32.encode(identity.peerID.bytes),

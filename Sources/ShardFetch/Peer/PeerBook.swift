@@ -25,6 +25,7 @@ package struct PeerBook {
 
     package init() {}
 
+    /// Established connections.
     package var connectionCount: Int { connections.count }
 
     // MARK: Connections
@@ -99,7 +100,9 @@ package struct PeerBook {
 /// The ceiling is low because an address that a person gave is worth asking often: a read may be
 /// waiting for it. A fifth of each wait is random, so that many nodes do not return in step.
 package struct DialBackoff: Sendable {
+    /// The first wait.
     package static let firstSeconds: Instant = 0.25
+    /// The longest wait.
     package static let secondsMax: Instant = 4
 
     private var failures = 0
