@@ -78,8 +78,10 @@ final class ConnectionRouter: PeerConnectionDelegate {
         }
         transport.withBook { $0.close(connection.id) }
         logger.info(
-            "no longer connected with \(connection.peerID.short) at \(connection.address): "
-                + "\(reason)"
+            """
+            no longer connected with \(connection.peerID.short) at \(connection.address): \
+            \(reason)
+            """
         )
         server?.connectionClosed(connection)
         documents?.connectionClosed(connection)
