@@ -3,8 +3,9 @@ internal import PetalsCore
 /// How fast what is sent to one peer leaves this process, and how large a bulk frame may be for it.
 ///
 /// A demand read waits for the frame before it. On a slow line 64 KiB are long enough; on a fast
-/// one a whole cell is gone in a millisecond and saves three quarters of the work per frame. So a bulk
-/// frame is what leaves in 20 ms, at least `Limits.bulkFrameLeavesMax` leaves and at most a cell.
+/// one a whole cell is gone in a millisecond and saves three quarters of the work per frame. So a
+/// bulk frame is what leaves in 20 ms, at least `Limits.bulkFrameLeavesMax` leaves and at most a
+/// cell.
 struct DrainRate {
     static let frameSeconds: Instant = 0.02
 
