@@ -121,7 +121,7 @@ let package = Package(
             name: "PetalsFSTests", dependencies: ["PetalsFS", "PetalsTesting"],
             swiftSettings: strict),
         .testTarget(
-            name: "SwarmTests", dependencies: ["ShardFetch", "PetalsTesting", logging],
+            name: "SwarmTests", dependencies: ["ShardFetch", "PetalsTesting", logging] + nio,
             swiftSettings: strict),
         .testTarget(
             name: "MountTests", dependencies: ["PetalsCLI", "PetalsTesting"],

@@ -163,6 +163,27 @@ package struct BlockPipeline: Sendable {
             into: target)
     }
 
+    /// Decrypts a part of a raw file straight to where it goes.
+    ///
+    /// - Parameters:
+    ///   - sealed: bytes of leaves that were verified.
+    ///   - part: which of them.
+    ///   - storedOffset: where the first byte of the part lies in the stored stream.
+    ///   - target: as many bytes as the part.
+    /// - Precondition: the file's codec is raw and the counts agree: the caller has cut both.
+    package static func openRaw(
+        _ sealed: [UInt8], _ part: Range<Int>, storedOffset: Int, record: FileRecord,
+        into target: UnsafeMutableRawBufferPointer
+    ) {
+        precondition(record.frames.codec == .raw && target.count == part.count)
+        let cipher = StreamCipher(key: record.blobKey)
+        // SAFETY: slicing checks that the part lies inside of the bytes; the target is as long.
+        unsafe sealed.withUnsafeBytes { sealed in
+            unsafe cipher.apply(
+                at: storedOffset, from: UnsafeRawBufferPointer(rebasing: sealed[part]), to: target)
+        }
+    }
+
     /// Opens a range of a file into an array of its own.
     ///
     /// - Throws: as `openStored(sealed:storedOffset:record:plain:into:)`.

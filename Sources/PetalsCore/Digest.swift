@@ -22,11 +22,12 @@ package struct Digest: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// Builds a digest from exactly 32 bytes; nil for any other number.
     package init?(_ bytes: some Collection<UInt8>) {
         guard bytes.count == Self.byteCount else { return nil }
-        var words: [UInt64] = [0, 0, 0, 0]
-        for (position, byte) in bytes.enumerated() {
-            words[position / 8] = words[position / 8] << 8 | UInt64(byte)
+        var rest = bytes[...]
+        func word() -> UInt64 {
+            defer { rest = rest.dropFirst(8) }
+            return rest.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
         }
-        self.init(words: (words[0], words[1], words[2], words[3]))
+        self.init(words: (word(), word(), word(), word()))
     }
 
     /// Reads the 32 bytes of `span` from `offset`; nil where it is too short.
@@ -60,10 +61,39 @@ package struct Digest: Hashable, Comparable, Sendable, CustomStringConvertible {
         self.init(bytes)
     }
 
+    /// The four big-endian words.
+    package var words: (UInt64, UInt64, UInt64, UInt64) { (a, b, c, d) }
+
     /// The 32 bytes, in order.
-    package var bytes: [UInt8] {
-        [a, b, c, d].flatMap { word in
-            (0..<8).map { UInt8(truncatingIfNeeded: word >> (56 - 8 * UInt64($0))) }
+    package var bytes: [UInt8] { Self.packed([self]) }
+
+    /// The bytes of digests side by side, as files and frames have them.
+    package static func packed(_ digests: [Digest]) -> [UInt8] {
+        let count = digests.count * byteCount
+        // SAFETY: 32 bytes are written for each digest, at offsets below the capacity.
+        return unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+            let bytes = UnsafeMutableRawBufferPointer(buffer)
+            for (index, digest) in digests.enumerated() {
+                let start = index * byteCount
+                unsafe bytes.storeBytes(
+                    of: digest.a.bigEndian, toByteOffset: start, as: UInt64.self)
+                unsafe bytes.storeBytes(
+                    of: digest.b.bigEndian, toByteOffset: start + 8, as: UInt64.self)
+                unsafe bytes.storeBytes(
+                    of: digest.c.bigEndian, toByteOffset: start + 16, as: UInt64.self)
+                unsafe bytes.storeBytes(
+                    of: digest.d.bigEndian, toByteOffset: start + 24, as: UInt64.self)
+            }
+            initialized = count
+        }
+    }
+
+    /// The digests that lie side by side in `bytes`; what is left over at the end is ignored.
+    package static func unpacked(_ bytes: [UInt8]) -> [Digest] {
+        // SAFETY: a `UInt8` has no padding.
+        let span = unsafe bytes.span.bytes
+        return stride(from: 0, through: bytes.count - byteCount, by: byteCount).compactMap {
+            Digest(span, at: $0)
         }
     }
 

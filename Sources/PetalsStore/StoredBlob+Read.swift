@@ -25,22 +25,48 @@ extension StoredBlob {
         return isDamaged
     }
 
-    /// Reads leaves of a complete cell, with the proof that a peer checks them by.
+    /// Looks at a cell again after a peer said that it is damaged; forgets it where that is true.
+    ///
+    /// - Returns: whether it was damaged.
+    /// - Throws: `.system` when the files cannot be opened.
+    package func recheck(_ address: CellAddress) throws(PetalsError) -> Bool {
+        try findDamage(address)
+    }
+
+    /// Reads leaves of a complete cell for a peer, with the proof that it checks them by.
+    ///
+    /// Leaves that lie on this disk are sent as they lie: the peer hashes them anyway, and says so
+    /// when they are damaged (`recheck`). Leaves that are made from a published file are checked
+    /// here, since the file is its owner's to change.
     ///
     /// - Returns: nil where the cell is not complete, or as in `read`. The proof is
     ///   `HashTree.rangeProof` within the cell; empty for a whole cell.
     /// - Throws: `.system` when the files cannot be opened.
     package func readForServing(
         _ address: CellAddress, leaves: Range<Int>
-    ) throws(PetalsError) -> (leaves: VerifiedLeaves, proof: [Digest])? {
+    ) throws(PetalsError) -> (bytes: [UInt8], proof: [Digest])? {
+        guard geometry.contains(address), !leaves.isEmpty, leaves.lowerBound >= 0,
+            leaves.upperBound <= geometry.leafCount(address)
+        else { return nil }
+        guard let view = view(address, leaves), view.cellHash != nil else { return nil }
+        let hashes = try readLeafHashes(address)
+        if view.source == nil, let bytes = try readBytes(address, leaves: leaves, from: nil) {
+            // Evicted while it was read: the bytes may be a hole's zeros, and an honest holder
+            // would be taken for a liar.
+            let isSame = state.withLock { state in
+                state.maps[address.shard]?.forgotten == view.forgotten
+            }
+            guard isSame else { return nil }
+            if view.isCached { context.ledger.withLock { $0.touch(key(address)) } }
+            return (bytes, HashTree.rangeProof(leafHashes: hashes, range: leaves))
+        }
         var isDamaged = false
         guard
             let found = try readWithHashes(
                 address, leaves: leaves, onlyComplete: true, isDamaged: &isDamaged)
         else { return nil }
         return (
-            found.leaves,
-            HashTree.rangeProof(leafHashes: found.hashes, range: leaves)
+            found.leaves.bytes, HashTree.rangeProof(leafHashes: found.hashes, range: leaves)
         )
     }
 

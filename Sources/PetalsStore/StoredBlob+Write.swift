@@ -24,7 +24,7 @@ extension StoredBlob {
             }
             if isKept { return }
             let tree = try createFile(shard, .tree)
-            let bytes = layer.cellHashes.flatMap(\.bytes)
+            let bytes = Digest.packed(layer.cellHashes)
             try tree.write(bytes, at: layerRange(shard).lowerBound)
             state.withLock { state in
                 state.maps[shard]?.layer = layer
@@ -151,7 +151,7 @@ extension StoredBlob {
                 leaves.bytes,
                 at: dataRange(address).lowerBound + first * Limits.leafBytes)
         }
-        let hashes = leaves.leafHashes.flatMap(\.bytes)
+        let hashes = Digest.packed(leaves.leafHashes)
         try createFile(address.shard, .tree).write(
             hashes, at: leafHashOffset(address, leaf: first))
     }

@@ -47,7 +47,7 @@ import Testing
                 #expect(try stored.read(address, leaves: cell.leaves) == cell, "\(round)")
                 for leaf in cell.leaves {
                     let one = try stored.readForServing(address, leaves: leaf..<leaf + 1)
-                    #expect(one?.leaves == cell.part(leaf..<leaf + 1))
+                    #expect(one?.bytes == cell.part(leaf..<leaf + 1).bytes)
                 }
                 if blob.geometry.isData(address.shard) {
                     let data = box.file(blob, address.shard, "data")
@@ -102,7 +102,9 @@ import Testing
         let again = try #require(try box.store().blob(blob.id))
         #expect(try again.read(address, leaves: 0..<16) == blob.cell(address))
         #expect(again.sourcePath == nil)
-        #expect(try box.store().verify().isClean)
+        // Said until the file is published again; nothing that is kept is damaged.
+        let report = try box.store().verify()
+        #expect(report.damaged.isEmpty && report.staleSources == [path])
     }
 
     private func expectLetGo(_ blob: TestBlob, _ box: StoreBox, _ path: String) throws {

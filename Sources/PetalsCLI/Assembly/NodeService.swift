@@ -138,6 +138,12 @@ final class NodeService: Sendable {
 
     /// A link that lets its holder read; a relay cap is refused with the reason.
     static func readLink(_ text: String) throws(PetalsError) -> ModelLink {
+        guard !text.hasPrefix("sha256:") else {
+            throw PetalsError(
+                .badInput,
+                "finding a file by its SHA-256 alone needs the discovery of peers, which this "
+                    + "version does not have yet; use the model's petals:r1: link")
+        }
         let link = try ModelLink(parsing: text)
         guard case .read = link.capability else {
             throw PetalsError(

@@ -45,10 +45,7 @@ package struct BlobDescriptor: Hashable, Sendable {
                 "a blob descriptor has \(roots.count) bytes of roots for "
                     + "\(geometry.shardCount) shards; it is damaged")
         }
-        let packed = Array(roots)
-        shardRoots = stride(from: 0, to: packed.count, by: Digest.byteCount).compactMap {
-            Digest(packed[$0..<$0 + Digest.byteCount])
-        }
+        self.shardRoots = Digest.unpacked(Array(roots))
     }
 
     /// The bytes that are sealed; equal descriptors give equal bytes.
@@ -63,7 +60,7 @@ package struct BlobDescriptor: Hashable, Sendable {
         message.leafBytes = UInt32(Limits.leafBytes)
         message.erasureCode = 1
         message.hash = 1
-        message.shardRoots = Data(shardRoots.flatMap(\.bytes))
+        message.shardRoots = Data(Digest.packed(shardRoots))
         return serializeMessage(message)
     }
 }

@@ -177,13 +177,21 @@ nonisolated struct PBControl: Sendable {
     set {message = .ping(newValue)}
   }
 
-  /// 12 to 19 are kept for Receipt, Balance, Assign, AssignAck, Terms and PeerExchange.
   var pong: PBPong {
     get {
       if case .pong(let v)? = message {return v}
       return PBPong()
     }
     set {message = .pong(newValue)}
+  }
+
+  /// 12 to 19 are kept for Receipt, Balance, Assign, AssignAck, Terms and PeerExchange.
+  var damaged: PBDamaged {
+    get {
+      if case .damaged(let v)? = message {return v}
+      return PBDamaged()
+    }
+    set {message = .damaged(newValue)}
   }
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -199,8 +207,9 @@ nonisolated struct PBControl: Sendable {
     case cancel(PBCancel)
     case refuse(PBRefuse)
     case ping(PBPing)
-    /// 12 to 19 are kept for Receipt, Balance, Assign, AssignAck, Terms and PeerExchange.
     case pong(PBPong)
+    /// 12 to 19 are kept for Receipt, Balance, Assign, AssignAck, Terms and PeerExchange.
+    case damaged(PBDamaged)
 
   }
 
@@ -373,6 +382,20 @@ nonisolated struct PBRefuse: Sendable {
   init() {}
 }
 
+/// Tells a holder that what it sent for a request does not match the tree. The sender then closes the
+/// connection; the holder reads its copy again and forgets it where it is damaged.
+nonisolated struct PBDamaged: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var request: UInt32 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
 nonisolated struct PBPing: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -407,7 +430,7 @@ nonisolated extension PBRefusal: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Control"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}join\0\u{1}leave\0\u{1}holdings\0\u{3}get_document\0\u{3}get_cell_layer\0\u{1}request\0\u{1}cancel\0\u{1}refuse\0\u{1}ping\0\u{1}pong\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}join\0\u{1}leave\0\u{1}holdings\0\u{3}get_document\0\u{3}get_cell_layer\0\u{1}request\0\u{1}cancel\0\u{1}refuse\0\u{1}ping\0\u{1}pong\0\u{2}\u{9}damaged\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -558,6 +581,19 @@ nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .pong(v)
         }
       }()
+      case 20: try {
+        var v: PBDamaged?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .damaged(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .damaged(v)
+        }
+      }()
       default: break
       }
     }
@@ -612,6 +648,10 @@ nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .pong?: try {
       guard case .pong(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .damaged?: try {
+      guard case .damaged(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
     }()
     case nil: break
     }
@@ -1000,6 +1040,36 @@ nonisolated extension PBRefuse: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
   static func ==(lhs: PBRefuse, rhs: PBRefuse) -> Bool {
     if lhs.request != rhs.request {return false}
     if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBDamaged: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Damaged"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.request) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.request != 0 {
+      try visitor.visitSingularUInt32Field(value: self.request, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBDamaged, rhs: PBDamaged) -> Bool {
+    if lhs.request != rhs.request {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -35,6 +35,7 @@ extension ControlMessage {
             self = .refuse(
                 request: refuse.request,
                 Refusal(rawValue: UInt32(clamping: refuse.reason.rawValue)) ?? .unspecified)
+        case .damaged(let damaged): self = .damaged(request: damaged.request)
         case .ping(let ping): self = .ping(ping.token)
         case .pong(let pong): self = .pong(pong.token)
         case nil: self = .unknown
@@ -69,6 +70,7 @@ extension ControlMessage {
         case .refuse(let request, let refusal):
             message.refuse.request = request
             message.refuse.reason = PBRefusal(rawValue: Int(refusal.rawValue)) ?? .unspecified
+        case .damaged(let request): message.damaged.request = request
         case .ping(let token): message.ping.token = token
         case .pong(let token): message.pong.token = token
         case .unknown: break

@@ -14,6 +14,8 @@ package enum ControlMessage: Hashable, Sendable {
     case request(LeafRequest)
     case cancel(request: UInt32)
     case refuse(request: UInt32, Refusal)
+    /// What came for a request does not match the tree: the holder should look at its copy.
+    case damaged(request: UInt32)
     case ping(UInt64)
     case pong(UInt64)
     /// A message of a later version: to be skipped.

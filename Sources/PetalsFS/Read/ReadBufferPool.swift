@@ -36,6 +36,7 @@ final class ReadBufferPool: Sendable {
             } else {
                 unsafe aligned_alloc(4096, capacity)
             }
+        // SAFETY: as above; a null pointer is the only other outcome, and is tested here.
         guard let base = unsafe owned else {
             throw PetalsError(.system, "there is no memory for a read of \(count) bytes")
         }

@@ -163,16 +163,33 @@ package final class BlobReader: Sendable {
         return bytes
     }
 
-    /// Puts sealed parts side by side and opens them.
+    /// Opens a range from the parts that cover it.
+    ///
+    /// A raw file is decrypted part by part, straight to where it goes; the frames of a coded one
+    /// are put side by side first.
     private func open(
         _ range: Range<Int>, pieces: [CellPiece], parts: [[VerifiedLeaves]],
         into buffer: UnsafeMutableRawBufferPointer
     ) throws(PetalsError) {
+        guard record.frames.codec != .raw else {
+            var done = 0
+            for (piece, found) in zip(pieces, parts) {
+                Self.eachPart(of: piece.rangeInCell, in: found) { bytes, part in
+                    // SAFETY: the pieces add up to the range, and the buffer has as many bytes.
+                    unsafe BlockPipeline.openRaw(
+                        bytes, part, storedOffset: range.lowerBound + done, record: record,
+                        into: UnsafeMutableRawBufferPointer(
+                            rebasing: buffer[done..<done + part.count]))
+                    done += part.count
+                }
+            }
+            return
+        }
         let stored = record.frames.storedRange(covering: range)
         var sealed: [UInt8] = []
         sealed.reserveCapacity(stored.count)
         for (piece, found) in zip(pieces, parts) {
-            Self.append(piece.rangeInCell, from: found, to: &sealed)
+            Self.eachPart(of: piece.rangeInCell, in: found) { sealed += $0[$1] }
         }
         // SAFETY: the buffer has `range.count` bytes by this function's contract.
         try unsafe BlockPipeline.openStored(
@@ -180,9 +197,10 @@ package final class BlobReader: Sendable {
             into: buffer)
     }
 
-    /// Appends a range of bytes of a cell from the parts that cover it.
-    private static func append(
-        _ range: Range<Int>, from parts: [VerifiedLeaves], to sealed: inout [UInt8]
+    /// Goes through a range of bytes of a cell in the parts that cover it.
+    private static func eachPart(
+        of range: Range<Int>, in parts: [VerifiedLeaves],
+        body: (_ bytes: [UInt8], _ part: Range<Int>) -> Void
     ) {
         var offset = range.lowerBound
         while offset < range.upperBound {
@@ -192,7 +210,7 @@ package final class BlobReader: Sendable {
             }
             let start = part.leaves.lowerBound * Limits.leafBytes
             let end = min(part.leaves.upperBound * Limits.leafBytes, range.upperBound)
-            sealed.append(contentsOf: part.bytes[offset - start..<end - start])
+            body(part.bytes, offset - start..<end - start)
             offset = end
         }
     }

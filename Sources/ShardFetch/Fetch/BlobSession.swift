@@ -1,7 +1,7 @@
 internal import PetalsCodec
-internal import Synchronization
 package import PetalsCore
 package import PetalsStore
+internal import Synchronization
 
 /// A blob that this node fetches, reads or serves: what is on disk of it, and its name in the
 /// scheduler.
@@ -11,7 +11,9 @@ package final class BlobSession: Sendable {
     /// Why the last leaves that came could not be stored; nil when they were.
     let writeFailure = Mutex<PetalsError?>(nil)
 
+    /// How the blob is cut.
     package var geometry: BlobGeometry { stored.descriptor.geometry }
+    /// The blob's name.
     package var id: BlobID { stored.id }
 
     init(stored: StoredBlob, handle: FetchScheduler.BlobHandle) {

@@ -78,10 +78,9 @@ final class DocumentFetcher: Sendable {
         }
         let watchdog = Task { [weak self] in
             while (try? await Task.sleep(for: .milliseconds(250))) != nil {
-                // Cancelled: the answer is here, or nobody wants it; both end the question.
+                // Cancelled: the question is over.
                 guard self?.giveUpIfSilent(request) == false else { return }
             }
-            self?.finish(request, with: nil)
         }
         let bytes = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
@@ -93,10 +92,12 @@ final class DocumentFetcher: Sendable {
                     return true
                 }
                 guard isOpen else { return continuation.resume(returning: nil) }
+                // A cancellation that came before the line above found nothing to finish.
+                guard !Task.isCancelled else { return finish(request, with: nil) }
                 connection.send(.getDocument(request: request, digest: digest))
             }
         } onCancel: {
-            watchdog.cancel()
+            finish(request, with: nil)
         }
         watchdog.cancel()
         guard let bytes else { return nil }

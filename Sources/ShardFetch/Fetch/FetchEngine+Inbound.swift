@@ -43,15 +43,28 @@ extension FetchEngine {
         for connection in connections { join(session, on: connection) }
     }
 
+    /// Joins the topics of blobs that something is wanted of and that had to wait for a place.
+    func rejoinWaiting() {
+        let waiting = state.withLock { state -> [BlobSession] in
+            guard state.sessions.count > Limits.topicsPerPeerMax else { return [] }
+            return state.sessions.values.filter { state.scheduler.wantsAny(of: $0.handle) }
+        }
+        for session in waiting { joinEverywhere(session) }
+    }
+
     private func join(_ session: BlobSession, on connection: PeerConnection) {
-        let topic = session.topic(day: UTCDay.today)
+        let topic = session.topic(day: today())
         let messages = state.withLock { state -> [ControlMessage] in
             guard var joined = state.joined[connection.id],
                 !joined.contains(where: { $0.blob == session.handle })
             else { return [] }
             var messages: [ControlMessage] = []
             if joined.count >= Limits.topicsPerPeerMax {
-                let left = joined.removeFirst()
+                // A topic that something is wanted of is not left; then this one waits its turn.
+                guard
+                    let idle = joined.firstIndex(where: { !state.scheduler.wantsAny(of: $0.blob) })
+                else { return [] }
+                let left = joined.remove(at: idle)
                 messages.append(.leave(left.topic))
                 state.scheduler.forgetHoldings(of: connection.id, blob: left.blob)
             }
@@ -133,7 +146,7 @@ extension FetchEngine {
                 // The peer gave leaves and kept back what proves them.
                 return perform {
                     $0.scheduler.refused(
-                        header.request, by: connection.id, reason: .notHeld,
+                        header.request, by: connection.id, reason: .unspecified,
                         now: MonotonicClock.now)
                 }
             }
@@ -143,15 +156,18 @@ extension FetchEngine {
                     leafCount: session.geometry.leafCount(address))
             else {
                 metrics.damagedLeaves.wrappingAdd(1, ordering: .relaxed)
+                connection.send(.damaged(request: header.request))
                 return blame(
                     connection,
                     "\(address) \(LeafSet(header.leaves)) of blob \(session.id.short) is damaged")
             }
             metrics.verifiedBytes.wrappingAdd(bytes.count, ordering: .relaxed)
             deliver(verified, session: session)
+            let came = LeafSet(header.leaves)
             perform {
-                $0.scheduler.arrived(
-                    header.request, leaves: LeafSet(header.leaves), now: MonotonicClock.now)
+                $0.scheduler.arrived(header.request, leaves: came, now: MonotonicClock.now)
+                // The request may be off the books: its peer left while the leaves were checked.
+                $0.scheduler.got(session.key(address), came)
             }
         }
     }
@@ -214,7 +230,9 @@ extension FetchEngine {
             perform { $0.scheduler.got(session.key(address), all) }
         } catch {
             logger.warning("\(address) could not be rebuilt: \(error.message)")
-            perform { $0.scheduler.rebuildFailed(session.key(address), all) }
+            perform {
+                $0.scheduler.rebuildFailed(session.key(address), all, now: MonotonicClock.now)
+            }
         }
     }
 }

@@ -28,6 +28,7 @@ package final class FetchEngine: Sendable {
     let hot: HotCells
     let pool: NIOThreadPool
     let logger: Logger
+    let today: @Sendable () -> UInt32
     /// Told about a peer that lied; closes its connections and remembers it.
     let blame: @Sendable (PeerConnection, String) -> Void
     private let writeFailureLogged = Atomic<Bool>(false)
@@ -36,10 +37,12 @@ package final class FetchEngine: Sendable {
 
     init(
         pool: NIOThreadPool, logger: Logger, hotBytesMax: Int = Limits.hotBytesMax,
+        today: @escaping @Sendable () -> UInt32 = { UTCDay.today },
         blame: @escaping @Sendable (PeerConnection, String) -> Void
     ) {
         self.pool = pool
         self.logger = logger
+        self.today = today
         self.blame = blame
         hot = HotCells(bytesMax: hotBytesMax)
     }
@@ -80,8 +83,12 @@ package final class FetchEngine: Sendable {
             return gone.values.flatMap { $0 }
         }
         for ticket in tickets {
-            ticket.fail(PetalsError(.notFound, "the model was removed while it was read"))
+            ticket.fail(Self.removedError)
         }
+    }
+
+    private static var removedError: PetalsError {
+        PetalsError(.notFound, "the model was removed while it was read; add it again to read it")
     }
 
     // MARK: Wanting
@@ -114,9 +121,12 @@ package final class FetchEngine: Sendable {
 
     /// Wants leaves for a reader that will wait on the ticket.
     func want(_ missing: [FetchScheduler.CellKey: LeafSet], ticket: ReadTicket) {
-        state.withLock { state in
+        let isOpen = state.withLock { state in
+            guard missing.keys.allSatisfy({ state.sessions[$0.blob] != nil }) else { return false }
             for key in missing.keys { state.tickets[key, default: []].append(ticket) }
+            return true
         }
+        guard isOpen else { return ticket.fail(Self.removedError) }
         // What came between the reader's look and the line above was handed to nobody; `deliver`
         // puts leaves into memory before it looks for tickets, so that they are found here.
         for key in missing.keys {
@@ -136,7 +146,8 @@ package final class FetchEngine: Sendable {
     /// The fetch itself goes on: a reader that was interrupted usually comes back.
     func abandon(_ ticket: ReadTicket) {
         state.withLock { state in
-            for key in ticket.missing.keys {
+            // Of all its cells: it may be on the list of one that it has, if that came from memory.
+            for key in ticket.cells {
                 state.tickets[key]?.removeAll { $0 === ticket }
                 if state.tickets[key]?.isEmpty == true { state.tickets[key] = nil }
             }
@@ -221,7 +232,8 @@ package final class FetchEngine: Sendable {
 
     /// Sends what goes to one peer with one flush, in order, and starts repairs.
     private func carryOut(_ work: [Work]) {
-        var messages: [PeerConnection.ID: (connection: PeerConnection, list: [ControlMessage])] = [:]
+        var messages: [PeerConnection.ID: (connection: PeerConnection, list: [ControlMessage])] =
+            [:]
         for item in work {
             switch item {
             case .send(let connection, let message):
@@ -247,6 +259,7 @@ package final class FetchEngine: Sendable {
                     return state.ticking
                 }
                 guard goOn else { return }
+                rejoinWaiting()
                 perform { $0.scheduler.tick(now: MonotonicClock.now) }
             }
         }

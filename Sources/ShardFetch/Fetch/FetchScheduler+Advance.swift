@@ -32,31 +32,45 @@ extension FetchScheduler {
     ///
     /// To be called some twenty times a second while anything is wanted, before `advance`.
     package mutating func tick(now: Instant) {
-        for (request, found) in requests where !found.late && found.expectedBy <= now {
-            guard let job = jobs[found.key] else { continue }
+        for (request, found) in requests {
+            if found.late {
+                abandon(request, found, now: now)
+                continue
+            }
+            let isSilent = peers[found.peer]?.isSilent(since: found.sentAt, now: now) ?? true
+            guard found.expectedBy <= now || isSilent, let job = jobs[found.key] else { continue }
             let bytes = found.leaves.count * Limits.leafBytes
             let waited = now - found.sentAt
             let budget = Self.hedgeBytesStart + Int(Self.hedgeShare * Double(deliveredBytes))
             let mayHedge = job.urgency == .demand && hedgedBytes + bytes <= budget
-            // Past two seconds a peer is not slow but stuck, and no budget keeps a read waiting.
-            guard mayHedge || waited >= max(2, 4 * (found.expectedBy - found.sentAt)) else {
-                continue
-            }
+            // A peer that delivers nothing at all is not slow but stuck, and no budget keeps
+            // anybody waiting for it.
+            let isLost = isSilent || waited >= max(2, 4 * (found.expectedBy - found.sentAt))
+            guard mayHedge || isLost else { continue }
             hedgedBytes += bytes
             requests[request]?.late = true
             peers[found.peer]?.disappointed()
-            jobs[found.key]?.excluded[found.peer] = now + 5
+            avoided[found.key, default: [:]][found.peer] = now + Self.avoidSeconds
             requeue(found.key)
         }
         for (request, found) in layerRequests {
+            // It stays expected: a slow peer's answer is as good as any.
             if case .asked(request, _, let at) = layers[found.key],
                 now - at >= Self.layerSecondsMax
             {
-                layerRequests[request] = nil
-                noteLayerRefusal(found.key, by: found.peer)
+                avoidLayer(found.key, of: found.peer, now: now)
             }
         }
+        pruneAvoided(now: now)
         retryStuck()
+    }
+
+    /// Stops waiting for the answer to a late request when its peer answers nothing any more, so
+    /// that it does not count against the peer for ever.
+    private mutating func abandon(_ id: UInt32, _ request: Request, now: Instant) {
+        let lastSign = max(request.sentAt, peers[request.peer]?.quietSince ?? 0)
+        guard now - lastSign >= Self.requestSecondsMax else { return }
+        drop(request: id, cancel: true)
     }
 
     /// Goes through a queue once.
@@ -70,7 +84,7 @@ extension FetchScheduler {
         var kept: [CellKey] = []
         while let key = work.popFirst() {
             guard let job = jobs[key], job.queued, job.urgency == urgency else { continue }
-            if urgency == .bulk, bulkBytes >= Self.bulkBytesMax || !anybodyHasRoom {
+            if urgency == .bulk, bulkBytes >= Self.bulkBytesMax || nobodyHasRoom {
                 kept.append(key)
                 kept.append(contentsOf: work)
                 break
@@ -105,34 +119,49 @@ extension FetchScheduler {
         }
     }
 
-    private var anybodyHasRoom: Bool {
-        peers.values.contains { $0.hasRoom(for: Limits.cellBytes, bulk: true) }
+    /// Whether there are peers and none has room.
+    ///
+    /// Without any peer, repair from what is here goes on.
+    private var nobodyHasRoom: Bool {
+        !peers.isEmpty && !peers.values.contains { $0.hasRoom(for: Limits.cellBytes, bulk: true) }
     }
 
-    /// Finds a way to the leaves of a job that nobody has been asked for yet.
+    /// Finds ways to the leaves of a job that nobody has been asked for yet, run by run: what lies
+    /// between them is here or under way.
     private mutating func place(
         _ key: CellKey, now: Instant, here: (CellKey) -> LeafSet
     ) -> Outcome {
-        guard let job = jobs[key] else { return .settled }
+        for leaves in openLeaves(key).runs {
+            let outcome = place(leaves, of: key, now: now)
+            if outcome == .stuck { return repair(key, now: now, here: here) ? .settled : .stuck }
+            if outcome == .full { return .full }
+        }
+        return .settled
+    }
+
+    /// The leaves of a job that are not under way.
+    private func openLeaves(_ key: CellKey) -> LeafSet {
+        guard let job = jobs[key] else { return .none }
         var open = job.missing.subtracting(job.rebuilding)
         for request in job.requests {
             if let found = requests[request], !found.late {
                 open = open.subtracting(found.leaves)
             }
         }
-        guard let first = open.runs.first?.lowerBound, let last = open.runs.last?.upperBound else {
-            return .settled
-        }
-        let leaves = first..<last
-        let bulk = job.urgency == .bulk
+        return open
+    }
+
+    /// Asks the holder that is expected to finish first for neighbouring leaves.
+    private mutating func place(
+        _ leaves: Range<Int>, of key: CellKey, now: Instant
+    ) -> Outcome {
+        let bulk = jobs[key]?.urgency == .bulk
         let bytes = leaves.count * Limits.leafBytes
         let shard = ShardKey(blob: key.blob, shard: key.address.shard)
         var best: (peer: Peer, seconds: Instant)?
         var exists = false
         for (peer, cells) in holders[shard] ?? [:] where cells.contains(key.address.cell) {
-            guard (job.excluded[peer] ?? 0) <= now, let model = peers[peer],
-                mayBring(peer, layerOf: shard)
-            else { continue }
+            guard let model = peers[peer], mayAsk(peer, for: key, now: now) else { continue }
             exists = true
             guard model.hasRoom(for: bytes, bulk: bulk) else { continue }
             let seconds = model.expectedSeconds(for: bytes)
@@ -144,15 +173,7 @@ extension FetchScheduler {
             ask(best.peer, for: key, leaves: leaves, bulk: bulk, now: now)
             return .settled
         }
-        if exists { return .full }
-        return repair(key, now: now, here: here) ? .settled : .stuck
-    }
-
-    /// Whether asking a peer for leaves can lead anywhere: the shard's layer is known, or this peer
-    /// has not refused it.
-    private func mayBring(_ peer: Peer, layerOf key: ShardKey) -> Bool {
-        if case .refused(let by) = layers[key] { return !by.contains(peer) }
-        return true
+        return exists ? .full : .stuck
     }
 
     private mutating func ask(
@@ -177,7 +198,14 @@ extension FetchScheduler {
         switch layers[key] {
         case .known: return
         case .asked(_, peer, _): return
-        case .asked, .refused, nil: break
+        case .asked, nil: break
+        }
+        // Asked before, and late: it still comes before the leaves that need it.
+        if let id = layerRequests.first(where: { $0.value.peer == peer && $0.value.key == key })?
+            .key
+        {
+            layers[key] = .asked(request: id, peer, now)
+            return
         }
         let id = takeRequestID()
         layerRequests[id] = (peer, key)

@@ -11,13 +11,15 @@ extension FetchScheduler {
     package mutating func peerClosed(_ peer: Peer) {
         peers[peer] = nil
         for key in holders.keys { holders[key]?[peer] = nil }
+        for key in avoided.keys { avoided[key]?[peer] = nil }
+        for key in layerAvoided.keys { layerAvoided[key]?[peer] = nil }
         for (request, found) in requests where found.peer == peer {
             drop(request: request, cancel: false)
             requeue(found.key)
         }
         for (request, found) in layerRequests where found.peer == peer {
             layerRequests[request] = nil
-            noteLayerRefusal(found.key, by: peer)
+            if case .asked(_, peer, _) = layers[found.key] { layers[found.key] = nil }
         }
         retryStuck()
     }
@@ -28,10 +30,7 @@ extension FetchScheduler {
     package mutating func holdings(_ peer: Peer, _ key: ShardKey, _ cells: CellBitmap) {
         guard peers[peer] != nil else { return }
         holders[key, default: [:]][peer] = cells.isEmpty ? nil : cells
-        if case .refused(var by) = layers[key] {
-            by.remove(peer)
-            layers[key] = .refused(by: by)
-        }
+        layerAvoided[key]?[peer] = nil
         retryStuck()
     }
 
@@ -47,7 +46,7 @@ extension FetchScheduler {
     mutating func drop(request: UInt32, cancel: Bool) {
         guard let found = requests.removeValue(forKey: request) else { return }
         let bytes = found.leaves.count * Limits.leafBytes
-        peers[found.peer]?.finished(undelivered: bytes)
+        peers[found.peer]?.finished(undelivered: bytes, wasLate: found.late)
         if found.bulk { bulkBytes -= bytes }
         jobs[found.key]?.requests.removeAll { $0 == request }
         if cancel, !found.leaves.isEmpty, peers[found.peer] != nil {
@@ -55,16 +54,36 @@ extension FetchScheduler {
         }
     }
 
-    mutating func noteLayerRefusal(_ key: ShardKey, by peer: Peer) {
-        switch layers[key] {
-        case .known: return
-        case .refused(var by):
-            by.insert(peer)
-            layers[key] = .refused(by: by)
-        case .asked, nil:
-            layers[key] = .refused(by: [peer])
-        }
+    /// Notes that a peer did not give a shard's layer (in time): others are asked for a while.
+    mutating func avoidLayer(_ key: ShardKey, of peer: Peer, now: Instant) {
+        if case .known = layers[key] { return }
+        if case .asked(_, peer, _) = layers[key] { layers[key] = nil }
+        layerAvoided[key, default: [:]][peer] = now + Self.avoidSeconds
         retryStuck()
+    }
+
+    /// Whether a peer may be asked for a cell: it answers at all, and did not refuse it a moment
+    /// ago, nor the layer that proves it.
+    func mayAsk(_ peer: Peer, for key: CellKey, now: Instant) -> Bool {
+        guard let model = peers[peer], !model.isStalled(now: now),
+            (avoided[key]?[peer] ?? 0) <= now
+        else { return false }
+        let shard = ShardKey(blob: key.blob, shard: key.address.shard)
+        if case .known = layers[shard] { return true }
+        return (layerAvoided[shard]?[peer] ?? 0) <= now
+    }
+
+    /// Forgets what is over of what peers are not to be asked for.
+    mutating func pruneAvoided(now: Instant) {
+        func prune<Key>(_ all: inout [Key: [Peer: Instant]]) {
+            guard !all.isEmpty else { return }
+            all = all.compactMapValues { peers in
+                let rest = peers.filter { $0.value > now }
+                return rest.isEmpty ? nil : rest
+            }
+        }
+        prune(&avoided)
+        prune(&layerAvoided)
     }
 
     // MARK: Queues

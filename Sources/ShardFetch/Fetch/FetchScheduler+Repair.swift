@@ -25,25 +25,30 @@ extension FetchScheduler {
         let own = geometry.column(of: key.address.shard)
         var present: [Int] = []
         var coming: [Int] = []
-        var askable: [(column: Int, seconds: Instant)] = []
+        var askable: [(isLater: Bool, seconds: Instant, column: Int)] = []
         for column in 0..<geometry.groupShards where column != own {
             let other = CellKey(
                 blob: key.blob, address: geometry.address(row: row, column: column))
             if here(other).isSuperset(of: leaves) {
                 present.append(column)
-            } else if isComing(other, leaves) {
+            } else if isComing(other, leaves.subtracting(here(other))) {
                 coming.append(column)
             } else if let seconds = bestSeconds(other, now: now) {
-                askable.append((column, seconds))
+                // What was set about before goes first, or each look would choose other columns.
+                askable.append((jobs[other] == nil, seconds, column))
             }
         }
         let k = geometry.dataShards
         if present.count >= k {
+            guard job.rebuildAfter <= now else { return false }
             return rebuild(key, leaves, columns: Array(present.prefix(k)), now: now)
         }
         let lacking = k - present.count
         guard coming.count + askable.count >= lacking else { return false }
-        askable.sort { ($0.seconds, $0.column) < ($1.seconds, $1.column) }
+        askable.sort {
+            $0.isLater == $1.isLater
+                ? ($0.seconds, $0.column) < ($1.seconds, $1.column) : $1.isLater
+        }
         let chosen = askable.prefix(max(0, lacking - coming.count)).map(\.column)
         for column in coming.prefix(lacking) + chosen {
             let other = CellKey(
@@ -69,12 +74,12 @@ extension FetchScheduler {
 
     /// The expected time of the best peer for a cell; nil when nobody can be asked.
     private func bestSeconds(_ key: CellKey, now: Instant) -> Instant? {
-        let excluded = jobs[key]?.excluded ?? [:]
         let shard = ShardKey(blob: key.blob, shard: key.address.shard)
         return (holders[shard] ?? [:]).compactMap { peer, cells in
-            guard cells.contains(key.address.cell), (excluded[peer] ?? 0) <= now else { return nil }
-            if case .refused(let by) = layers[shard], by.contains(peer) { return nil }
-            return peers[peer]?.expectedSeconds(for: Limits.cellBytes)
+            guard cells.contains(key.address.cell), let model = peers[peer],
+                mayAsk(peer, for: key, now: now)
+            else { return nil }
+            return model.expectedSeconds(for: Limits.cellBytes)
         }.min()
     }
 
@@ -96,10 +101,8 @@ extension FetchScheduler {
     ///
     /// Whoever holds any shard of a group keeps the layers of all of its shards.
     mutating func wantLayer(_ shard: ShardKey, now: Instant) {
-        var refusers: Set<Peer> = []
         switch layers[shard] {
         case .known, .asked: return
-        case .refused(let by): refusers = by
         case nil: break
         }
         guard let geometry = geometries[shard.blob] else { return }
@@ -107,11 +110,10 @@ extension FetchScheduler {
         for column in 0..<geometry.groupShards {
             let sibling = ShardKey(
                 blob: shard.blob, shard: ShardIndex(group * geometry.groupShards + column))
-            if let peer = (holders[sibling] ?? [:]).keys.filter({ !refusers.contains($0) }).min() {
-                return askLayer(shard, of: peer, now: now)
+            let peers = (holders[sibling] ?? [:]).keys.filter {
+                (layerAvoided[shard]?[$0] ?? 0) <= now
             }
+            if let peer = peers.min() { return askLayer(shard, of: peer, now: now) }
         }
-        // Everybody refused once; forget that, so that the next look asks again.
-        layers[shard] = nil
     }
 }

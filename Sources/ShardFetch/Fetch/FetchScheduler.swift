@@ -52,6 +52,7 @@ package struct FetchScheduler {
         case demand
     }
 
+    /// A connection that can be asked.
     package typealias Peer = PeerConnection.ID
 
     /// What the shell is to do.
@@ -91,8 +92,8 @@ package struct FetchScheduler {
         var rebuilding = LeafSet.none
         /// Cells of the row whose repair waits for this one.
         var dependents: Set<CellKey> = []
-        /// Peers not to ask for this cell until some time.
-        var excluded: [Peer: Instant] = [:]
+        /// When a rebuild that failed may be tried again.
+        var rebuildAfter: Instant = 0
         var queued = false
     }
 
@@ -100,7 +101,6 @@ package struct FetchScheduler {
     enum Layer {
         case known
         case asked(request: UInt32, Peer, Instant)
-        case refused(by: Set<Peer>)
     }
 
     /// Extra bytes that hedges may cost: a share of what was delivered, and a start.
@@ -110,10 +110,26 @@ package struct FetchScheduler {
     static let bulkBytesMax = 32 << 20
     /// How long a cell layer may take before another peer is asked.
     static let layerSecondsMax: Instant = 1
+    /// How long a peer is not asked again for what it refused, or was late with.
+    static let avoidSeconds: Instant = 5
+    /// The same for a peer that was only busy.
+    static let busySeconds: Instant = 0.5
+    /// Pause before a rebuild that failed is tried again: a blob with false parity fails every
+    /// time.
+    static let rebuildPause: Instant = 1
+    /// How long an answer may be owed by a peer that answers nothing at all.
+    static let requestSecondsMax: Instant = 30
 
     var geometries: [BlobHandle: BlobGeometry] = [:]
     var holders: [ShardKey: [Peer: CellBitmap]] = [:]
     var layers: [ShardKey: Layer] = [:]
+    /// Peers not to ask for a cell until some time.
+    ///
+    /// Apart from the jobs: helpers of a repair come and go, and a peer that refuses would be asked
+    /// again each time.
+    var avoided: [CellKey: [Peer: Instant]] = [:]
+    /// Peers not to ask for a shard's layer until some time.
+    var layerAvoided: [ShardKey: [Peer: Instant]] = [:]
     var peers: [Peer: PeerModel] = [:]
     var jobs: [CellKey: Job] = [:]
     var requests: [UInt32: Request] = [:]
@@ -163,10 +179,13 @@ package struct FetchScheduler {
 
     /// Forgets everything of a blob; answers under way will be ignored.
     package mutating func remove(_ blob: BlobHandle) {
-        for (key, job) in jobs where key.blob == blob {
-            for request in job.requests { drop(request: request, cancel: true) }
-            forget(key)
+        for (request, found) in requests where found.key.blob == blob {
+            drop(request: request, cancel: true)
         }
+        for key in jobs.keys where key.blob == blob { forget(key) }
+        layerRequests = layerRequests.filter { $0.value.key.blob != blob }
+        avoided = avoided.filter { $0.key.blob != blob }
+        layerAvoided = layerAvoided.filter { $0.key.blob != blob }
         geometries[blob] = nil
         holders = holders.filter { $0.key.blob != blob }
         layers = layers.filter { $0.key.blob != blob }
@@ -187,9 +206,11 @@ package struct FetchScheduler {
         return found.key
     }
 
-    /// Leaves came and were verified.
-    package mutating func arrived(_ request: UInt32, leaves: LeafSet, now: Instant) {
+    /// Leaves came and were verified; what comes twice counts once.
+    package mutating func arrived(_ request: UInt32, leaves came: LeafSet, now: Instant) {
         guard var found = requests[request] else { return }
+        let leaves = came.intersection(found.leaves)
+        guard !leaves.isEmpty else { return }
         let bytes = leaves.count * Limits.leafBytes
         deliveredBytes += bytes
         peers[found.peer]?.delivered(bytes, sentAt: found.sentAt, now: now)
@@ -213,14 +234,18 @@ package struct FetchScheduler {
     }
 
     /// A rebuild came to nothing: its columns were gone or did not fit the tree.
-    package mutating func rebuildFailed(_ key: CellKey, _ leaves: LeafSet) {
+    package mutating func rebuildFailed(_ key: CellKey, _ leaves: LeafSet, now: Instant) {
+        guard jobs[key] != nil else { return }
         jobs[key]?.rebuilding.mask &= ~leaves.mask
-        stuck.insert(key)
+        jobs[key]?.rebuildAfter = now + Self.rebuildPause
+        requeue(key)
     }
 
     /// A shard's cell layer is known, from wherever.
     package mutating func layerArrived(_ key: ShardKey) {
-        if case .asked(let request, _, _) = layers[key] { layerRequests[request] = nil }
+        // Of whomever it was asked: what the others send is not needed any more.
+        layerRequests = layerRequests.filter { $0.value.key != key }
+        layerAvoided[key] = nil
         layers[key] = .known
         retryStuck()
     }
@@ -231,23 +256,28 @@ package struct FetchScheduler {
     ) {
         if let (asked, key) = layerRequests[request], asked == peer {
             layerRequests[request] = nil
-            noteLayerRefusal(key, by: peer)
+            avoidLayer(key, of: peer, now: now)
             return
         }
         guard let found = requests[request], found.peer == peer else { return }
         drop(request: request, cancel: false)
+        // What the peer said that it holds stays as it said: it tells us what it lost for good, and
+        // what it could not read in this moment it may read in the next.
         switch reason {
         case .busy, .unspecified:
-            jobs[found.key]?.excluded[peer] = now + 0.5
+            avoided[found.key, default: [:]][peer] = now + Self.busySeconds
         case .unknown, .notHeld, .badRequest, .broken:
-            let shard = ShardKey(blob: found.key.blob, shard: found.key.address.shard)
-            holders[shard]?[peer]?.remove(found.key.address.cell)
-            jobs[found.key]?.excluded[peer] = now + 5
+            avoided[found.key, default: [:]][peer] = now + Self.avoidSeconds
         }
         requeue(found.key)
     }
 
     func isRebuilding(_ key: CellKey) -> Bool { !(jobs[key]?.rebuilding.isEmpty ?? true) }
+
+    /// Whether anything of a blob is wanted.
+    ///
+    /// - Complexity: O(jobs).
+    func wantsAny(of blob: BlobHandle) -> Bool { jobs.keys.contains { $0.blob == blob } }
 
     /// Whether anything is wanted.
     package var isIdle: Bool { jobs.isEmpty }

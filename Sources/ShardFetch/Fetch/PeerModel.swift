@@ -13,6 +13,11 @@ package struct PeerModel: Sendable {
     /// Bytes a second, smoothed over stretches in which something was outstanding.
     private(set) var rate: Double = 20e6
 
+    /// Requests under way that were given up as late.
+    private(set) var lateRequests = 0
+    /// When the peer last gave a sign of life while something was asked of it.
+    private(set) var quietSince: Instant = 0
+
     private var measured = false
     private var stretchStart: Instant?
     private var stretchBytes = 0
@@ -48,6 +53,7 @@ package struct PeerModel: Sendable {
 
     mutating func asked(_ bytes: Int, now: Instant) {
         if outstandingBytes == 0 {
+            quietSince = now
             stretchStart = now
             stretchBytes = 0
         }
@@ -57,6 +63,7 @@ package struct PeerModel: Sendable {
 
     mutating func delivered(_ bytes: Int, sentAt: Instant, now: Instant) {
         outstandingBytes = max(0, outstandingBytes - bytes)
+        quietSince = now
         let sample = max(now - sentAt, 1e-6)
         latencyMin = measured ? min(latencyMin * 1.001, sample) : sample
         // The queue in front of a request is in `outstandingBytes / rate`; what is left is latency.
@@ -75,14 +82,26 @@ package struct PeerModel: Sendable {
         stretchBytes = 0
     }
 
+    /// Whether the peer has delivered nothing since it was asked for something, for much longer
+    /// than it ever takes to begin.
+    func isSilent(since sentAt: Instant, now: Instant) -> Bool {
+        now - max(sentAt, quietSince) >= 2 + (measured ? 4 * latencyMin : 0)
+    }
+
+    /// Whether the peer is late with something and has delivered nothing for a second: it is asked
+    /// for nothing else, and nobody waits for room in its window.
+    package func isStalled(now: Instant) -> Bool { lateRequests > 0 && now - quietSince >= 1 }
+
     /// A request is over, with so many bytes that never came.
-    mutating func finished(undelivered bytes: Int) {
+    mutating func finished(undelivered bytes: Int, wasLate: Bool) {
+        if wasLate { lateRequests = max(0, lateRequests - 1) }
         outstandingBytes = max(0, outstandingBytes - bytes)
         outstandingRequests = max(0, outstandingRequests - 1)
     }
 
     /// The peer kept a request waiting: think less of it.
     mutating func disappointed() {
+        lateRequests += 1
         rate = max(rate / 2, 64 * 1024)
         latencyMean = min(latencyMean * 1.5, 5)
     }

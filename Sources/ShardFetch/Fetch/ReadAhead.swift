@@ -22,8 +22,13 @@ package struct ReadAhead: Sendable {
 
     /// The first window, on the second contiguous read.
     package static let windowStart = 512 << 10
-    /// Reads of one stream arrive out of order: the kernel splits and reorders its own read-ahead.
-    package static let slack = 2 << 20
+    /// How far from where it is expected a read still continues a stream.
+    ///
+    /// The kernel splits its own read-ahead and sends the parts from several threads: up to eight
+    /// requests may pass each other. More would take random small reads for streams.
+    package static func slack(_ read: Range<Int>) -> Int {
+        min(max(8 * read.count, 64 << 10), 2 << 20)
+    }
 
     private let size: Int
     private let windowMax: Int
@@ -63,11 +68,10 @@ package struct ReadAhead: Sendable {
     }
 
     private func index(of read: Range<Int>) -> Int? {
-        streams.indices.filter { index in
-            let next = streams[index].next
-            return read.lowerBound <= next + Self.slack && read.upperBound >= next - Self.slack
-                && read.lowerBound >= next - Self.slack
-        }.min { abs(streams[$0].next - read.lowerBound) < abs(streams[$1].next - read.lowerBound) }
+        let slack = Self.slack(read)
+        return streams.indices.filter { abs(read.lowerBound - streams[$0].next) <= slack }.min {
+            abs(streams[$0].next - read.lowerBound) < abs(streams[$1].next - read.lowerBound)
+        }
     }
 
     private mutating func start(_ read: Range<Int>) {

@@ -15,8 +15,11 @@ final class ReadTicket: Sendable {
     }
 
     private let state: Mutex<State>
+    /// The cells that the ticket was made for.
+    let cells: [FetchScheduler.CellKey]
 
     init(missing: [FetchScheduler.CellKey: LeafSet]) {
+        cells = Array(missing.keys)
         state = Mutex(State(missing: missing))
     }
 

@@ -78,7 +78,10 @@ final class ConnectionRouter: PeerConnectionDelegate {
         }
         transport.withBook { $0.close(connection.id) }
         logger.info(
-            "no longer connected with \(connection.peerID.short) at \(connection.address): \(reason)"
+            """
+            no longer connected with \(connection.peerID.short) at \(connection.address): \
+            \(reason)
+            """
         )
         server?.connectionClosed(connection)
         documents?.connectionClosed(connection)
@@ -87,7 +90,8 @@ final class ConnectionRouter: PeerConnectionDelegate {
 
     /// Leaves a peer out that sent what it should not have: all its connections end.
     func blame(_ culprit: PeerConnection, _ offence: String) {
-        let host = culprit.host
+        // One liar on this machine does not speak for all that runs here.
+        let host = culprit.network == nil ? nil : culprit.host
         // Several damaged leaves of one connection are one offence.
         let ban = transport.withBook { book -> Instant? in
             let now = MonotonicClock.now

@@ -7,6 +7,16 @@ extension Node {
     /// Cells wanted at a time by work that nobody waits for: 64 MiB, twice what may be under way.
     static let wholeCellsAtOnce = 256
 
+    /// Looks, 20 ms apart, after which cells that came and went are asked for again.
+    static let looksBeforeAsking = 50
+
+    private static var noRoomError: PetalsError {
+        PetalsError(
+            .noSpace,
+            "the store is too small for what was asked: cells were evicted as fast as they came; "
+                + "raise --cache-limit or remove a model")
+    }
+
     /// Fetches whole shards of a blob, and the trees of all shards of their groups, so that this
     /// node can vouch for what others rebuild.
     ///
@@ -27,7 +37,16 @@ extension Node {
                     cells[start..<min(start + Self.wholeCellsAtOnce, cells.count)]
                         .filter { !isWhole($0, session) })
                 engine.wantBulk(session, missing.sorted())
+                var looks = 0
                 while !missing.isEmpty {
+                    looks += 1
+                    if looks % Self.looksBeforeAsking == 0 {
+                        guard
+                            looks <= 60 * Self.looksBeforeAsking
+                                || engine.isWanted(missing, session)
+                        else { throw Self.noRoomError }
+                        engine.restore(session, missing)
+                    }
                     do {
                         try await Task.sleep(for: .milliseconds(20))
                     } catch {
@@ -73,6 +92,25 @@ extension FetchEngine {
     /// The session of a blob that is open.
     func openedSession(_ id: BlobID) -> BlobSession? {
         state.withLock { state in state.handles[id].flatMap { state.sessions[$0] } }
+    }
+
+    /// Whether any of these cells is still being fetched.
+    func isWanted(_ addresses: Set<CellAddress>, _ session: BlobSession) -> Bool {
+        state.withLock { state in
+            addresses.contains { state.scheduler.jobs[session.key($0)] != nil }
+        }
+    }
+
+    /// Stores cells again that are only in memory, and wants those that are not even there.
+    func restore(_ session: BlobSession, _ addresses: Set<CellAddress>) {
+        for address in addresses where session.stored.present(address).isEmpty {
+            let parts = hot.parts(session.key(address))
+            let leafCount = session.geometry.leafCount(address)
+            if let whole = VerifiedLeaves.joined(parts, leafCount: leafCount) {
+                deliver(whole, session: session)
+            }
+        }
+        wantBulk(session, addresses.sorted())
     }
 
     /// Asks for cell layers that are not here, of whoever holds anything of their group.

@@ -36,6 +36,7 @@ package final class Node: Sendable {
         var opening: [BlobID: Task<BlobSession, any Error>] = [:]
     }
 
+    /// Wires a node over a store; nothing listens or dials before `start()`.
     package init(
         store: Store, identity: NodeIdentity, configuration: NodeConfiguration, logger: Logger
     ) {
@@ -46,13 +47,14 @@ package final class Node: Sendable {
         self.logger = logger
         group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         pool = NIOThreadPool(numberOfThreads: configuration.threads)
-        topics = TopicTable()
+        topics = TopicTable(today: configuration.today)
         transport = Transport(group: group, identity: identity, logger: logger)
         let router = ConnectionRouter(transport: transport, logger: logger)
         self.router = router
         let blame: @Sendable (PeerConnection, String) -> Void = { router.blame($0, $1) }
         let engine = FetchEngine(
-            pool: pool, logger: logger, hotBytesMax: configuration.hotBytesMax, blame: blame)
+            pool: pool, logger: logger, hotBytesMax: configuration.hotBytesMax,
+            today: configuration.today, blame: blame)
         self.engine = engine
         documents = DocumentFetcher(logger: logger, blame: blame)
         server = ShardServer(store: store, topics: topics, pool: pool, logger: logger)
@@ -164,8 +166,15 @@ package final class Node: Sendable {
 
     /// Opens a file's blob: its descriptor comes from the store or from peers.
     func open(_ record: FileRecord) async throws(PetalsError) -> BlobSession {
-        let session = try await open(
-            record.blobID, relayKey: KeyDerivation.relayKey(of: record.blobKey))
+        let relayKey = KeyDerivation.relayKey(of: record.blobKey)
+        let session = try await open(record.blobID, relayKey: relayKey)
+        // A blob that is here was opened with some other record's key.
+        guard session.stored.relayKey == relayKey else {
+            throw PetalsError(
+                .corrupt,
+                "a file names the blob \(record.blobID.short) with a key that is not its; it was "
+                    + "published wrongly")
+        }
         try BlockPipeline.check(record, against: session.stored.descriptor)
         return session
     }
@@ -197,6 +206,7 @@ package final class Node: Sendable {
 
     // MARK: Status
 
+    /// What the node is doing; answers from memory.
     package func status() -> NodeStatus {
         NodeStatus(
             peerID: Base32.encode(identity.peerID.bytes),

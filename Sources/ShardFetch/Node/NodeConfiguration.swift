@@ -12,6 +12,8 @@ package struct NodeConfiguration: Sendable {
     package var threads = 2
     /// Verified cells kept in memory.
     package var hotBytesMax = Limits.hotBytesMax
+    /// The UTC day, by which topics change; tests let days pass.
+    package var today: @Sendable () -> UInt32 = { UTCDay.today }
 
     package init() {}
 }

@@ -68,13 +68,14 @@ package struct FrameAssembler {
             return .control(try ControlMessage(parsing: bytes))
         case .proof(let header):
             expect(
-                .leaves(header, proof: digests(bytes)), header.leaves.count * Limits.leafBytes)
+                .leaves(header, proof: Digest.unpacked(bytes)),
+                header.leaves.count * Limits.leafBytes)
         case .leaves(let header, let proof):
             expect(.prefix, Self.prefixBytes)
             return .data(header, proof: proof, leaves: bytes)
         case .cellHashes(let header):
             expect(.prefix, Self.prefixBytes)
-            return .cellLayer(header, hashes: digests(bytes))
+            return .cellLayer(header, hashes: Digest.unpacked(bytes))
         case .chunk(let header):
             expect(.prefix, Self.prefixBytes)
             return .document(header, chunk: bytes)
@@ -135,11 +136,6 @@ package struct FrameAssembler {
             .protocolViolation, "the peer sent a \(kind) frame that contradicts its own length")
     }
 
-    private func digests(_ bytes: [UInt8]) -> [Digest] {
-        stride(from: 0, to: bytes.count, by: Digest.byteCount).compactMap {
-            Digest(bytes[$0..<$0 + Digest.byteCount])
-        }
-    }
 }
 
 /// Builds the bytes of frames.
@@ -175,7 +171,7 @@ package enum FrameEncoder {
         buffer.writeInteger(UInt32(clamping: body + 1))
         buffer.writeInteger(kind.rawValue)
         buffer.writeBytes(header)
-        for hash in hashes { buffer.writeBytes(hash.bytes) }
+        buffer.writeBytes(Digest.packed(hashes))
         buffer.writeBytes(payload)
         return buffer
     }

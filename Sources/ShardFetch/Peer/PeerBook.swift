@@ -25,6 +25,7 @@ package struct PeerBook {
 
     package init() {}
 
+    /// Established connections.
     package var connectionCount: Int { connections.count }
 
     // MARK: Connections
@@ -71,7 +72,7 @@ package struct PeerBook {
     /// Records that a peer sent a leaf that is not what it claims to be.
     ///
     /// - Returns: for how many seconds the peer is left out.
-    package mutating func blame(_ peer: PeerID, host: String, now: Instant) -> Instant {
+    package mutating func blame(_ peer: PeerID, host: String?, now: Instant) -> Instant {
         if bannedPeers.count >= Self.bansMax {
             bannedPeers = bannedPeers.filter { $0.value.until > now }
         }
@@ -84,7 +85,7 @@ package struct PeerBook {
         let seconds = Self.blameSeconds * Double(1 << min(ban.offences - 1, 10))
         ban.until = now + seconds
         bannedPeers[peer] = ban
-        if ban.offences >= 2 { bannedHosts[host] = now + Self.addressBanSeconds }
+        if let host, ban.offences >= 2 { bannedHosts[host] = now + Self.addressBanSeconds }
         return seconds
     }
 
@@ -99,7 +100,9 @@ package struct PeerBook {
 /// The ceiling is low because an address that a person gave is worth asking often: a read may be
 /// waiting for it. A fifth of each wait is random, so that many nodes do not return in step.
 package struct DialBackoff: Sendable {
+    /// The first wait.
     package static let firstSeconds: Instant = 0.25
+    /// The longest wait.
     package static let secondsMax: Instant = 4
 
     private var failures = 0

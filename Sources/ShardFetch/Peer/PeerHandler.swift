@@ -9,8 +9,10 @@ internal import Synchronization
 /// the protocol.
 ///
 /// It lives on its event loop and decides nothing about content.
-final class PeerHandler: ChannelInboundHandler {
+final class PeerHandler: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
 
     /// Filled by the certificate check, which runs inside TLS, before the handshake event.
     final class PeerIdentityBox: Sendable {
@@ -94,6 +96,7 @@ final class PeerHandler: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if case .closed = phase { return }
         var buffer = unwrapInboundIn(data)
         lastByteAt = MonotonicClock.now
         do throws(PetalsError) {
@@ -184,6 +187,29 @@ final class PeerHandler: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        finish()
+        context.fireChannelInactive()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        // A socket that closes before it is active tells nobody else.
+        finish()
+    }
+
+    func close(
+        context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?
+    ) {
+        if case .open = phase { closeReason = "this node closed the connection" }
+        finish()
+        context.close(mode: mode, promise: promise)
+    }
+
+    /// Ends what the connection was for.
+    ///
+    /// At once and not when the socket is closed: TLS waits for the other side's goodbye, and a
+    /// peer that was found lying could keep its requests, and reads that wait for them, for
+    /// seconds.
+    private func finish() {
         let before = phase
         phase = .closed
         for timer in timers { timer.cancel() }
@@ -196,7 +222,6 @@ final class PeerHandler: ChannelInboundHandler {
             logger.debug("a connection ended before Hello: \(closeReason)")
         case .closed: break
         }
-        context.fireChannelInactive()
     }
 
     private func endHandshake() {
@@ -206,6 +231,7 @@ final class PeerHandler: ChannelInboundHandler {
 
     private func end(_ context: ChannelHandlerContext, _ reason: String) {
         closeReason = reason
+        finish()
         context.close(promise: nil)
     }
 }

@@ -31,6 +31,23 @@ extension ShardServer {
         pump(connection)
     }
 
+    /// Looks at a cell again that a peer found damaged in what it got.
+    func recheck(_ request: UInt32, _ connection: PeerConnection) {
+        let answered = state.withLock { state in
+            state.clients[connection.id]?.answered.first { $0.request == request }
+        }
+        guard let answered, let blob = joinedBlob(answered.topic, connection) else { return }
+        pool.submit { [self] poolState in
+            guard case .active = poolState else { return }
+            do throws(PetalsError) {
+                guard try !blob.recheck(answered.address) else { return }
+                logger.notice("a peer found \(answered.address) damaged; here it is sound")
+            } catch {
+                logger.warning("a damaged cell could not be looked at: \(error.message)")
+            }
+        }
+    }
+
     /// Takes a request out of its queue; what is being read or sent goes on.
     func cancel(_ request: UInt32, _ connection: PeerConnection) {
         state.withLock { state in
@@ -73,6 +90,10 @@ extension ShardServer {
             if client.sendingBytes < Self.sendingBytesMax,
                 let request = client.demand.popFirst() ?? client.bulk.popFirst()
             {
+                if client.answered.count == Limits.requestsPerPeerMax {
+                    client.answered.removeFirst()
+                }
+                client.answered.append(request)
                 return request
             }
             client.isPumping = false
@@ -87,7 +108,13 @@ extension ShardServer {
             settle(connection, owed: bytes, sending: 0)
             connection.send(.refuse(request: request.request, refusal.reason))
         case .success(let frames):
-            state.withLock { $0.clients[connection.id]?.sendingBytes += bytes }
+            let began = MonotonicClock.now
+            state.withLock { state in
+                if state.clients[connection.id]?.sendingBytes == 0 {
+                    state.clients[connection.id]?.drain.begin(now: began)
+                }
+                state.clients[connection.id]?.sendingBytes += bytes
+            }
             for (frame, part) in frames {
                 connection.send(frame) { [self] in
                     servedBytes.wrappingAdd(part, ordering: .relaxed)
@@ -99,7 +126,9 @@ extension ShardServer {
     }
 
     private func settle(_ connection: PeerConnection, owed: Int, sending: Int) {
+        let now = MonotonicClock.now
         state.withLock { state in
+            if sending > 0 { state.clients[connection.id]?.drain.sent(sending, now: now) }
             state.clients[connection.id]?.owedBytes -= owed
             state.clients[connection.id]?.sendingBytes -= sending
         }
@@ -120,20 +149,23 @@ extension ShardServer {
         guard blob.geometry.contains(address),
             request.leaves.upperBound <= blob.geometry.leafCount(address)
         else { return .failure(RefusalError(reason: .badRequest)) }
-        let step = request.bulk ? Limits.bulkFrameLeavesMax : Limits.leavesPerCell
+        let bulkLeaves = state.withLock { state in
+            state.clients[connection.id]?.drain.bulkFrameLeaves ?? Limits.bulkFrameLeavesMax
+        }
+        let step = request.bulk ? bulkLeaves : Limits.leavesPerCell
         var frames: [(ByteBuffer, Int)] = []
         do throws(PetalsError) {
             for start in stride(
                 from: request.leaves.lowerBound, to: request.leaves.upperBound, by: step)
             {
                 let part = start..<min(start + step, request.leaves.upperBound)
-                guard let (leaves, proof) = try blob.readForServing(address, leaves: part) else {
+                guard let (bytes, proof) = try blob.readForServing(address, leaves: part) else {
                     return .failure(RefusalError(reason: .notHeld))
                 }
                 let header = DataHeader(
                     request: request.request, leaves: part, proofCount: proof.count)
-                let frame = FrameEncoder.data(header, proof: proof, leaves: leaves.bytes[...])
-                frames.append((frame, leaves.bytes.count))
+                let frame = FrameEncoder.data(header, proof: proof, leaves: bytes[...])
+                frames.append((frame, bytes.count))
             }
         } catch {
             logger.warning("a request could not be served: \(error.message)")

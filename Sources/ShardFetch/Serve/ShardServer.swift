@@ -22,11 +22,16 @@ final class ShardServer: Sendable {
         var joined: [Topic: Told] = [:]
         var demand: Deque<ControlMessage.LeafRequest> = []
         var bulk: Deque<ControlMessage.LeafRequest> = []
+        /// The last requests that were answered, for a peer that complains of one.
+        var answered: Deque<ControlMessage.LeafRequest> = []
         /// Bytes of the requests above, and of those being read or sent.
         var owedBytes = 0
         /// Bytes handed to the channel that have not left it.
         var sendingBytes = 0
+        /// Bytes of documents and cell layers handed to the channel that have not left it.
+        var documentBytes = 0
         var isPumping = false
+        var drain = DrainRate()
     }
 
     /// What a peer was told of a blob.
@@ -79,6 +84,7 @@ final class ShardServer: Sendable {
             sendLayer(topic, shard, request, connection)
         case .request(let request): enqueue(request, connection)
         case .cancel(let request): cancel(request, connection)
+        case .damaged(let request): recheck(request, connection)
         default: return false
         }
         return true
@@ -114,7 +120,7 @@ final class ShardServer: Sendable {
     private func tellHoldings(_ connection: PeerConnection) {
         guard let client = state.withLock({ $0.clients[connection.id] }) else { return }
         for topic in client.topics {
-            guard let blob = topics.blob(for: topic) else { continue }
+            guard let blob = blob(for: topic, client) else { continue }
             var told = client.joined[topic] ?? Told(blob: blob)
             let changes = blob.changes
             guard told.changes != changes else { continue }
@@ -152,16 +158,38 @@ final class ShardServer: Sendable {
             guard let document = document(digest), !document.isEmpty else {
                 return connection.send(.refuse(request: request, .unknown))
             }
+            guard admitDocument(document.count, connection) else {
+                return connection.send(.refuse(request: request, .busy))
+            }
             for start in stride(
                 from: 0, to: document.count, by: Limits.documentChunkBytesMax)
             {
                 let end = min(start + Limits.documentChunkBytesMax, document.count)
                 let header = DocumentHeader(
                     request: request, total: document.count, offset: start)
-                connection.send(
-                    FrameEncoder.document(header, chunk: document[start..<end]), whenSent: {})
+                connection.send(FrameEncoder.document(header, chunk: document[start..<end])) {
+                    [self] in settleDocument(end - start, connection)
+                }
             }
         }
+    }
+
+    /// Whether a document may be sent: a peer that asks for many and reads none of them must not
+    /// fill this node's memory.
+    ///
+    /// One is always allowed, however large it is.
+    private func admitDocument(_ bytes: Int, _ connection: PeerConnection) -> Bool {
+        state.withLock { state in
+            guard let waiting = state.clients[connection.id]?.documentBytes,
+                waiting == 0 || waiting + bytes <= Limits.requestedBytesPerPeerMax
+            else { return false }
+            state.clients[connection.id]?.documentBytes += bytes
+            return true
+        }
+    }
+
+    private func settleDocument(_ bytes: Int, _ connection: PeerConnection) {
+        state.withLock { $0.clients[connection.id]?.documentBytes -= bytes }
     }
 
     /// A sealed descriptor or manifest that is here; nil where there is none.
@@ -182,15 +210,29 @@ final class ShardServer: Sendable {
         guard let blob = joinedBlob(topic, connection), blob.geometry.contains(shard),
             let layer = blob.layer(of: shard)
         else { return connection.send(.refuse(request: request, .unknown)) }
+        let bytes = layer.cellHashes.count * Digest.byteCount
+        guard admitDocument(bytes, connection) else {
+            return connection.send(.refuse(request: request, .busy))
+        }
         let header = CellLayerHeader(request: request, cellCount: layer.cellHashes.count)
-        connection.send(
-            FrameEncoder.cellLayer(header, hashes: layer.cellHashes), whenSent: {})
+        connection.send(FrameEncoder.cellLayer(header, hashes: layer.cellHashes)) { [self] in
+            settleDocument(bytes, connection)
+        }
     }
 
     func joinedBlob(_ topic: Topic, _ connection: PeerConnection) -> StoredBlob? {
-        let isJoined = state.withLock {
-            $0.clients[connection.id]?.topics.contains(topic) == true
-        }
-        return isJoined ? topics.blob(for: topic) : nil
+        guard let client = state.withLock({ $0.clients[connection.id] }),
+            client.topics.contains(topic)
+        else { return nil }
+        return blob(for: topic, client)
+    }
+
+    /// The blob behind a topic of a client.
+    ///
+    /// Once found it stays, though the topic's day passes: the client joined in time and need not
+    /// join again.
+    private func blob(for topic: Topic, _ client: Client) -> StoredBlob? {
+        if let blob = client.joined[topic]?.blob, topics.contains(blob.id) { return blob }
+        return topics.blob(for: topic)
     }
 }

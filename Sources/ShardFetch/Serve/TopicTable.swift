@@ -34,6 +34,9 @@ final class TopicTable: Sendable {
         }
     }
 
+    /// Whether a blob can be found here.
+    func contains(_ id: BlobID) -> Bool { state.withLock { $0.blobs[id] != nil } }
+
     /// The blob that a topic stands for; nil where it is none of ours.
     func blob(for topic: Topic) -> StoredBlob? {
         let today = today()
