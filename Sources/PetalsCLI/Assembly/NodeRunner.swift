@@ -30,14 +30,17 @@ struct NodeRunner {
             }
         }
         defer { serving.cancel() }
+        let result: Result<Void, any Error>
         do {
-            try await body(service)
+            result = .success(try await body(service))
         } catch {
-            await service.stop(clearCache: clearCache)
-            throw error
+            result = .failure(error)
         }
-        await service.stop(clearCache: clearCache)
+        // First of all: NIO does not survive a connection that arrives while its server ends. The
+        // socket may be gone, with the folder; then nobody comes either.
         try? FileManager.default.removeItem(atPath: service.folder.controlSocket)
+        await service.stop(clearCache: clearCache)
+        try result.get()
     }
 }
 

@@ -145,12 +145,14 @@ struct Unmount: AsyncParsableCommand {
         let holder = try StateFolder.holder(of: common.state)
         // The node of this state folder may serve another directory: it is then not going to end.
         let ends = holder == nil ? false : await isServing(directory)
-        try MountPoint.unmount(directory)
-        guard ends else { return }
-        // Files that are open would keep the node: it is asked to sever them. It may have ended by
-        // itself already, which is as good.
-        _ = try? await ControlClient(socketPath: common.state + "/control.sock")
-            .perform(.unmount, progress: { _, _ in })
+        guard ends else { return try MountPoint.unmount(directory) }
+        // The node itself severs the files that are open, which would else keep it.
+        let client = ControlClient(socketPath: common.state + "/control.sock")
+        do {
+            _ = try await client.perform(.unmount, progress: { _, _ in })
+        } catch {
+            try MountPoint.unmount(directory)
+        }
         // Ten seconds are more than a node that ends takes.
         for _ in 0..<200 where try StateFolder.holder(of: common.state) == holder {
             try await Task.sleep(for: .milliseconds(50))

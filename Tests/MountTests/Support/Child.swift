@@ -44,9 +44,10 @@ struct Finished {
 /// Its output goes to files, so that it never waits for us.
 final class Child {
     let name: String
-    private let process = Process()
+    let id: pid_t
     private let outputPath: String
     private let errorPath: String
+    private var code: Int?
 
     init(
         _ name: String, _ command: [String], input: String?, environment: [String: String],
@@ -55,32 +56,21 @@ final class Child {
         self.name = name
         outputPath = "\(logs)/\(name).out"
         errorPath = "\(logs)/\(name).err"
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        // What this process ignores (SIGINT, when a shell started it in the background) or its
-        // threads block would stay so in the child.
-        process.arguments = ["--default-signal"] + command
-        process.environment = ProcessInfo.processInfo.environment
-            .merging(environment) { $1 }
-        process.standardOutput = try Self.create(outputPath)
-        process.standardError = try Self.create(errorPath)
-        process.standardInput = FileHandle.nullDevice
+        var inputPath = "/dev/null"
         if let input {
-            let path = "\(logs)/\(name).in"
-            try input.write(toFile: path, atomically: false, encoding: .utf8)
-            process.standardInput = FileHandle(forReadingAtPath: path)
+            inputPath = "\(logs)/\(name).in"
+            try input.write(toFile: inputPath, atomically: false, encoding: .utf8)
         }
-        try process.run()
+        id = try Spawn.start(
+            command, environment: environment, input: inputPath, output: outputPath,
+            errors: errorPath)
     }
 
-    private static func create(_ path: String) throws -> FileHandle {
-        guard FileManager.default.createFile(atPath: path, contents: nil),
-            let handle = FileHandle(forWritingAtPath: path)
-        else { throw Failure(description: "cannot write \(path)") }
-        return handle
+    var isRunning: Bool {
+        if code == nil { code = Spawn.poll(id) }
+        return code == nil
     }
 
-    var id: Int32 { process.processIdentifier }
-    var isRunning: Bool { process.isRunning }
     var output: String { Self.read(outputPath) }
     var errors: String { Self.read(errorPath) }
 
@@ -97,10 +87,7 @@ final class Child {
     /// Waits for the end.
     func finish() async throws -> Finished {
         try await World.wait("the end of \(name)") { !self.isRunning }
-        let signalled = process.terminationReason == .uncaughtSignal
-        return Finished(
-            code: Int(process.terminationStatus) + (signalled ? 128 : 0), output: output,
-            errors: errors)
+        return Finished(code: code ?? -1, output: output, errors: errors)
     }
 
     /// Ends it now, however it is.
