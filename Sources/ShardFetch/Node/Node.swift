@@ -95,12 +95,17 @@ package final class Node: Sendable {
         for endpoint in endpoints {
             let isNew = state.withLock { $0.dialled.insert(endpoint).inserted }
             guard isNew else { continue }
-            let dialler = Task { [transport, router] in
+            let dialler = Task { [transport, router, logger] in
                 var backoff = DialBackoff()
                 var generator = SystemRandomNumberGenerator()
+                var hasWarned = false
                 while !Task.isCancelled {
                     let began = MonotonicClock.now
-                    _ = await transport.dial(endpoint, delegate: router)
+                    let answered = await transport.dial(endpoint, delegate: router)
+                    if !answered, !hasWarned, !Task.isCancelled {
+                        hasWarned = true
+                        logger.warning("\(endpoint) does not answer; it is dialled until it does")
+                    }
                     // A connection that lasted was a good one.
                     if MonotonicClock.now - began > 10 { backoff.succeeded() }
                     let wait = backoff.failed(using: &generator)

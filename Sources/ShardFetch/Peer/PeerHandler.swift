@@ -135,7 +135,8 @@ final class PeerHandler: ChannelDuplexHandler {
         guard case .control(let message) = frame else { return }
         let allowed: Bool
         switch message {
-        case .request, .cancel, .getCellLayer: allowed = requests.take(now: lastByteAt)
+        // A reader of hundreds of files changes its topics as fast as it reads them.
+        case .request, .cancel, .getCellLayer, .join, .leave: allowed = requests.take(now: lastByteAt)
         // Answers to what we asked, and bounded by that.
         case .refuse: allowed = true
         default: allowed = control.take(now: lastByteAt)

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
@@ -60,10 +61,12 @@ final class Transport: Sendable {
             let port = channel.localAddress?.port ?? endpoint.port
             return try SocketEndpoint(parsing: Self.describe(host: endpoint.host, port: port))
         } catch {
+            // SAFETY: strerror gives a valid string for every number; it is copied at once.
+            let reason = (error as? IOError).map { unsafe String(cString: strerror($0.errnoCode)) }
             throw PetalsError(
                 .busy,
-                "cannot listen on \(endpoint) (\(error)); choose another address with --listen, "
-                    + "port 0 picks a free one")
+                "cannot listen on \(endpoint): \(reason ?? "\(error)"); choose another address "
+                    + "with --listen, port 0 picks a free one")
         }
     }
 
