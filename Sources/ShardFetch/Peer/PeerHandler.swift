@@ -136,7 +136,8 @@ final class PeerHandler: ChannelDuplexHandler {
         let allowed: Bool
         switch message {
         // A reader of hundreds of files changes its topics as fast as it reads them.
-        case .request, .cancel, .getCellLayer, .join, .leave: allowed = requests.take(now: lastByteAt)
+        case .request, .cancel, .getCellLayer, .join, .leave:
+            allowed = requests.take(now: lastByteAt)
         // Answers to what we asked, and bounded by that.
         case .refuse: allowed = true
         default: allowed = control.take(now: lastByteAt)

@@ -62,7 +62,9 @@ final class Transport: Sendable {
             return try SocketEndpoint(parsing: Self.describe(host: endpoint.host, port: port))
         } catch {
             // SAFETY: strerror gives a valid string for every number; it is copied at once.
-            let reason = (error as? IOError).map { unsafe String(cString: strerror($0.errnoCode)) }
+            let reason = (error as? IOError).map {
+                unsafe String(cString: strerror($0.errnoCode))
+            }
             throw PetalsError(
                 .busy,
                 "cannot listen on \(endpoint): \(reason ?? "\(error)"); choose another address "
