@@ -170,13 +170,6 @@ package final class FetchEngine: Sendable {
         }
     }
 
-    /// Forgets read-ahead that nobody was asked for yet.
-    func unwantBulk(_ session: BlobSession, _ addresses: [CellAddress]) {
-        state.withLock { state in
-            for address in addresses { state.scheduler.unwantBulk(session.key(address)) }
-        }
-    }
-
     // MARK: Deciding and doing
 
     /// Tells the scheduler something and carries out what it says then.

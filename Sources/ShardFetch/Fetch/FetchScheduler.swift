@@ -272,8 +272,6 @@ package struct FetchScheduler {
         requeue(found.key)
     }
 
-    func isRebuilding(_ key: CellKey) -> Bool { !(jobs[key]?.rebuilding.isEmpty ?? true) }
-
     /// Whether anything of a blob is wanted.
     ///
     /// - Complexity: O(jobs).

@@ -33,7 +33,6 @@ package final class Node: Sendable {
         var tasks: [Task<Void, Never>] = []
         var listening: SocketEndpoint?
         var dialled: Set<SocketEndpoint> = []
-        var opening: [BlobID: Task<BlobSession, any Error>] = [:]
     }
 
     /// Wires a node over a store; nothing listens or dials before `start()`.
