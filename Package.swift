@@ -107,7 +107,8 @@ let package = Package(
         // MARK: Tests, one target a room; SwarmTests run in virtual time or on loopback sockets,
         // MountTests with real FUSE and real processes.
         .testTarget(
-            name: "PetalsCoreTests", dependencies: ["PetalsCore"], swiftSettings: strict),
+            name: "PetalsCoreTests", dependencies: ["PetalsCore", "PetalsTesting"],
+            swiftSettings: strict),
         .testTarget(
             name: "PetalsCodecTests", dependencies: ["PetalsCodec", "PetalsTesting"],
             swiftSettings: strict),

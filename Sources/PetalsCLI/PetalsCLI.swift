@@ -44,6 +44,7 @@ struct Petalsfs: AsyncParsableCommand {
         ])
 
     static func main() async {
+        Allocator.keepMemory()
         // A peer or a reader of our output that goes away is an error of one write, not our end.
         _ = signal(SIGPIPE, SIG_IGN)
         do {

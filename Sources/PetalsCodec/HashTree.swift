@@ -53,6 +53,20 @@ package enum HashTree {
         return proof
     }
 
+    /// The number of hashes in the proof of `range` in a tree of `count` leaves.
+    ///
+    /// - Precondition: `range` is not empty and lies inside `0..<count`.
+    package static func rangeProofCount(count: Int, range: Range<Int>) -> Int {
+        precondition(!range.isEmpty && range.lowerBound >= 0 && range.upperBound <= count)
+        func walk(_ subtree: Range<Int>) -> Int {
+            if !subtree.overlaps(range) { return 1 }
+            if range.covers(subtree) { return 0 }
+            let middle = split(subtree)
+            return walk(subtree.lowerBound..<middle) + walk(middle..<subtree.upperBound)
+        }
+        return walk(0..<count)
+    }
+
     /// The root of a tree of `count` leaves that the leaves `range` and their proof lead to.
     ///
     /// All arguments may come from a peer.

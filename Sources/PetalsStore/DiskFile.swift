@@ -76,23 +76,48 @@ final class DiskFile: Sendable {
         if case .fail(let code)? = faults?.on(.read, path, count) {
             throw .disk("read", path, code)
         }
-        var failure: CInt = 0
-        // SAFETY: pread writes at most `count - done` bytes behind `done`, inside the buffer, and
-        // `initialized` counts only bytes that it reported as written.
+        var failure: PetalsError?
+        // SAFETY: the buffer has `count` bytes, and only those count that `fill` has written.
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-            guard let base = UnsafeMutableRawPointer(buffer.baseAddress) else { return }
-            while initialized < count {
-                let done = initialized
-                let result = retrying {
-                    unsafe pread(descriptor, base + done, count - done, offset + done)
-                }
-                if result < 0 { failure = errno }
-                guard result > 0 else { return }
-                initialized += result
+            let target = unsafe UnsafeMutableRawBufferPointer(
+                start: buffer.baseAddress, count: count)
+            do throws(PetalsError) {
+                initialized = try unsafe fill(target, at: offset)
+            } catch {
+                failure = error
             }
         }
-        if failure != 0 { throw .disk("read", path, failure) }
+        if let failure { throw failure }
         return bytes
+    }
+
+    /// Reads as many bytes as `target` has from `offset` on; fewer where the file ends.
+    ///
+    /// - Returns: the number of bytes read.
+    func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws(PetalsError) -> Int
+    {
+        if case .fail(let code)? = faults?.on(.read, path, target.count) {
+            throw .disk("read", path, code)
+        }
+        // SAFETY: the caller owns the target during the call.
+        return try unsafe fill(target, at: offset)
+    }
+
+    // SAFETY: pread writes at most `target.count - done` bytes behind `done`, inside the target.
+    private func fill(
+        _ target: UnsafeMutableRawBufferPointer, at offset: Int
+    ) throws(PetalsError) -> Int {
+        guard let base = target.baseAddress else { return 0 }
+        var done = 0
+        while done < target.count {
+            let result = retrying {
+                unsafe pread(descriptor, base + done, target.count - done, offset + done)
+            }
+            guard result >= 0 else { throw .disk("read", path, errno) }
+            guard result > 0 else { break }
+            done += result
+        }
+        return done
     }
 
     /// Writes all of `bytes` at `offset`.

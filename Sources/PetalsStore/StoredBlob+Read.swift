@@ -33,24 +33,27 @@ extension StoredBlob {
         try findDamage(address)
     }
 
-    /// Reads leaves of a complete cell for a peer, with the proof that it checks them by.
+    /// Reads leaves of a complete cell for a peer, straight into the frame that carries them.
     ///
     /// Leaves that lie on this disk are sent as they lie: the peer hashes them anyway, and says so
     /// when they are damaged (`recheck`). Leaves that are made from a published file are checked
     /// here, since the file is its owner's to change.
     ///
-    /// - Returns: nil where the cell is not complete, or as in `read`. The proof is
-    ///   `HashTree.rangeProof` within the cell; empty for a whole cell.
+    /// - Parameter target: where the leaves go; it has `leaves.count * Limits.leafBytes` bytes.
+    /// - Returns: the proof, `HashTree.rangeProof` within the cell, which is empty for a whole
+    ///   cell; nil where the cell is not complete, or as in `read`.
     /// - Throws: `.system` when the files cannot be opened.
-    package func readForServing(
-        _ address: CellAddress, leaves: Range<Int>
-    ) throws(PetalsError) -> (bytes: [UInt8], proof: [Digest])? {
+    package func serve(
+        _ address: CellAddress, leaves: Range<Int>, into target: UnsafeMutableRawBufferPointer
+    ) throws(PetalsError) -> [Digest]? {
         guard geometry.contains(address), !leaves.isEmpty, leaves.lowerBound >= 0,
-            leaves.upperBound <= geometry.leafCount(address)
+            leaves.upperBound <= geometry.leafCount(address),
+            target.count == leaves.count * Limits.leafBytes
         else { return nil }
         guard let view = view(address, leaves), view.cellHash != nil else { return nil }
         let hashes = try readLeafHashes(address)
-        if view.source == nil, let bytes = try readBytes(address, leaves: leaves, from: nil) {
+        // SAFETY: the caller owns the target during the call.
+        if view.source == nil, try unsafe readBytes(address, leaves: leaves, into: target) {
             // Evicted while it was read: the bytes may be a hole's zeros, and an honest holder
             // would be taken for a liar.
             let isSame = state.withLock { state in
@@ -58,16 +61,16 @@ extension StoredBlob {
             }
             guard isSame else { return nil }
             if view.isCached { context.ledger.withLock { $0.touch(key(address)) } }
-            return (bytes, HashTree.rangeProof(leafHashes: hashes, range: leaves))
+            return HashTree.rangeProof(leafHashes: hashes, range: leaves)
         }
         var isDamaged = false
         guard
             let found = try readWithHashes(
                 address, leaves: leaves, onlyComplete: true, isDamaged: &isDamaged)
         else { return nil }
-        return (
-            found.leaves.bytes, HashTree.rangeProof(leafHashes: found.hashes, range: leaves)
-        )
+        // SAFETY: verified leaves have as many bytes as the target, which was checked above.
+        unsafe target.copyBytes(from: found.leaves.bytes)
+        return HashTree.rangeProof(leafHashes: found.hashes, range: leaves)
     }
 
     /// What the map says of a cell at one moment.
@@ -132,11 +135,33 @@ extension StoredBlob {
         _ address: CellAddress, leaves: Range<Int>, from source: InPlaceSource?
     ) throws(PetalsError) -> [UInt8]? {
         if let source { return try readSource(source, address, leaves: leaves) }
+        return try readingData(address, leaves) { (data, offset) throws(PetalsError) in
+            try data.read(count: leaves.count * Limits.leafBytes, at: offset)
+        }
+    }
+
+    /// The same from this node's own files, into the caller's memory; false where they cannot be
+    /// had.
+    private func readBytes(
+        _ address: CellAddress, leaves: Range<Int>, into target: UnsafeMutableRawBufferPointer
+    ) throws(PetalsError) -> Bool {
+        let count = try readingData(address, leaves) { (data, offset) throws(PetalsError) in
+            // SAFETY: the caller owns the target during the call.
+            try unsafe data.read(into: target, at: offset)
+        }
+        return count == target.count
+    }
+
+    /// Calls `body` with the file and the place where leaves lie; nil where there is no such file
+    /// or it cannot be read.
+    private func readingData<Value>(
+        _ address: CellAddress, _ leaves: Range<Int>,
+        _ body: (DiskFile, _ offset: Int) throws(PetalsError) -> Value
+    ) throws(PetalsError) -> Value? {
         guard let data = try file(address.shard, .data) else { return nil }
+        let offset = dataRange(address).lowerBound + leaves.lowerBound * Limits.leafBytes
         do throws(PetalsError) {
-            return try data.read(
-                count: leaves.count * Limits.leafBytes,
-                at: dataRange(address).lowerBound + leaves.lowerBound * Limits.leafBytes)
+            return try body(data, offset)
         } catch {
             // A sector that cannot be read is as good as one that reads wrong.
             warn("\(error)")

@@ -4,9 +4,15 @@ internal import Synchronization
 /// Log lines, kept to be looked at.
 package final class LogBook: Sendable {
     private let lines = Mutex<[String]>([])
+    /// Lives as long as anybody logs.
+    private let owned: (any Sendable)?
 
     /// Makes an empty book.
-    package init() {}
+    ///
+    /// - Parameter owned: what whoever logs needs, as a store its folder.
+    package init(keeping owned: (any Sendable)? = nil) {
+        self.owned = owned
+    }
 
     /// All lines so far, each with its level in front.
     package var all: [String] { lines.withLock { $0 } }

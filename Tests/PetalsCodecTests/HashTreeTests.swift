@@ -32,6 +32,7 @@ import Testing
         let root = HashTree.root(ofLeafHashes: hashes)
         for range in ranges(between: Array(0...count)) where !range.isEmpty {
             let proof = HashTree.rangeProof(leafHashes: hashes, range: range)
+            #expect(HashTree.rangeProofCount(count: count, range: range) == proof.count)
             func found(_ count: Int, _ range: Range<Int>, _ hashes: [Digest], _ proof: [Digest])
                 -> Digest?
             {

@@ -4,38 +4,6 @@ import Testing
 
 @testable import PetalsCodec
 
-/// SplitMix64: a generator whose runs can be repeated from the seed that a failing test prints.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) {
-        state = seed
-    }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ mixed >> 31
-    }
-
-    /// Bytes without structure.
-    mutating func bytes(_ count: Int) -> [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(count + 8)
-        while bytes.count < count {
-            var word = next()
-            for _ in 0..<8 {
-                bytes.append(UInt8(truncatingIfNeeded: word))
-                word >>= 8
-            }
-        }
-        bytes.removeLast(bytes.count - count)
-        return bytes
-    }
-}
-
 /// The generator of Tests/Vectors/check_vectors.py (Knuth's MMIX, the top byte of each state).
 func lcg(seed: UInt64, count: Int) -> [UInt8] {
     var state = seed

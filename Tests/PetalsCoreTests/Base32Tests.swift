@@ -1,4 +1,5 @@
 import PetalsCore
+import PetalsTesting
 import Testing
 
 /// Base32: RFC 4648's own vectors, every length, and one spelling for one value.

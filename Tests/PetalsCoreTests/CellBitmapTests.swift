@@ -1,4 +1,5 @@
 import PetalsCore
+import PetalsTesting
 import Testing
 
 /// A bitmap against a set of numbers, and bitmaps that a peer got wrong.

@@ -1,4 +1,5 @@
 import PetalsCore
+import PetalsTesting
 import Testing
 
 /// Digests, keys and topics: exact lengths, order by bytes, and secrets that keep quiet.

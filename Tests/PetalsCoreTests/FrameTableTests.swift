@@ -1,4 +1,5 @@
 import PetalsCore
+import PetalsTesting
 import Testing
 
 /// Looking up frames against walking over all of them, and tables that cannot be.

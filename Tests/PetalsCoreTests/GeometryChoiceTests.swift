@@ -1,4 +1,5 @@
 import PetalsCore
+import PetalsTesting
 import Testing
 
 /// The shape that publishing chooses, and shapes that a document may not have.

@@ -1,4 +1,5 @@
 import PetalsCore
+import PetalsTesting
 import Testing
 
 /// A leaf set is 16 bits: all 65536 of them are compared with a `Set`.

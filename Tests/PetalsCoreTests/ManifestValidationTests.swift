@@ -1,4 +1,5 @@
 import PetalsCore
+import PetalsTesting
 import Testing
 
 /// Trees that a manifest may not describe.

@@ -1,4 +1,5 @@
 import PetalsCore
+import PetalsTesting
 import Testing
 
 /// Control messages and frame headers: what peers say, and what they should not.

@@ -1,4 +1,5 @@
 internal import PetalsCore
+internal import PetalsTesting
 internal import Synchronization
 internal import Testing
 

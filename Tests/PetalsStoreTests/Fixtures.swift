@@ -3,60 +3,25 @@ import Glibc
 import Logging
 import PetalsCodec
 import PetalsCore
+import PetalsTesting
 import Synchronization
 import Testing
 
 @testable import PetalsStore
 
-/// A folder that goes away with its owner.
-final class TemporaryFolder: Sendable {
-    let path: String
-
-    init() throws {
-        let base = FileManager.default.temporaryDirectory.path
-        path = base + "/petals-store-" + String(UInt64.random(in: 0...UInt64.max), radix: 36)
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    }
-
-    deinit {
-        // A folder that stays behind in the temporary files harms nobody.
-        try? FileManager.default.removeItem(atPath: path)
-    }
-}
-
-/// Log lines, kept to be looked at.
-final class LogBook: Sendable {
-    private let lines = Mutex<[String]>([])
-    /// Lives as long as anybody logs, so that no store loses its folder.
-    private let folder: TemporaryFolder?
-
-    init(keeping folder: TemporaryFolder? = nil) {
-        self.folder = folder
-    }
-
-    var all: [String] { lines.withLock { $0 } }
-
-    var logger: Logger {
-        Logger(label: "test") { _ in BookHandler(book: self) }
-    }
-
-    func add(_ line: String) {
-        lines.withLock { $0.append(line) }
-    }
-}
-
-private struct BookHandler: LogHandler {
-    let book: LogBook
-    var metadata: Logger.Metadata = [:]
-    var logLevel = Logger.Level.trace
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { metadata[key] }
-        set { metadata[key] = newValue }
-    }
-
-    func log(event: LogEvent) {
-        book.add("\(event.level): \(event.message)")
+extension StoredBlob {
+    /// What a peer that asks for leaves gets; nil where it is refused.
+    func served(
+        _ address: CellAddress, leaves: Range<Int>
+    ) throws -> (bytes: [UInt8], proof: [Digest])? {
+        // A nonsensical range has no leaves to make room for.
+        let room = leaves.count > 1 << 16 ? 0 : leaves.count * Limits.leafBytes
+        var bytes = [UInt8](repeating: 0, count: room)
+        // SAFETY: the array owns the memory during the call.
+        let proof = try unsafe bytes.withUnsafeMutableBytes {
+            try unsafe serve(address, leaves: leaves, into: $0)
+        }
+        return proof.map { (bytes, $0) }
     }
 }
 

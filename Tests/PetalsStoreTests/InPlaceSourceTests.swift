@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import PetalsCodec
 import PetalsCore
+import PetalsTesting
 import Testing
 
 @testable import PetalsStore
@@ -46,7 +47,7 @@ import Testing
                 let cell = try blob.cell(address)
                 #expect(try stored.read(address, leaves: cell.leaves) == cell, "\(round)")
                 for leaf in cell.leaves {
-                    let one = try stored.readForServing(address, leaves: leaf..<leaf + 1)
+                    let one = try stored.served(address, leaves: leaf..<leaf + 1)
                     #expect(one?.bytes == cell.part(leaf..<leaf + 1).bytes)
                 }
                 if blob.geometry.isData(address.shard) {
@@ -112,7 +113,7 @@ import Testing
         let stored = try #require(store.blob(blob.id))
         for address in blob.addresses where blob.geometry.isData(address.shard) {
             #expect(try stored.read(address, leaves: 0..<1) == nil)
-            #expect(try stored.readForServing(address, leaves: 0..<1) == nil)
+            #expect(try stored.served(address, leaves: 0..<1) == nil)
             #expect(stored.present(address) == .none)
             #expect(stored.layer(of: address.shard) != nil, "the proof stays")
         }
@@ -148,7 +149,7 @@ import Testing
         _ = try publish(blob, box)
         #expect(try box.store().usage().bytes[.cached] == 0)
         for address in blob.addresses {
-            #expect(try stored.readForServing(address, leaves: 0..<1) != nil)
+            #expect(try stored.served(address, leaves: 0..<1) != nil)
         }
         let address = CellAddress(shard: ShardIndex(0), cell: CellIndex(0))
         stored.evict(address)

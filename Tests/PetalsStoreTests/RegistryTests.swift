@@ -2,6 +2,7 @@ import Foundation
 import GRDB
 import PetalsCodec
 import PetalsCore
+import PetalsTesting
 import Testing
 
 @testable import PetalsStore

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import PetalsCore
+import PetalsTesting
 import Synchronization
 import Testing
 

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import PetalsCodec
 import PetalsCore
+import PetalsTesting
 import Synchronization
 import Testing
 

@@ -1,6 +1,7 @@
 import Foundation
 import PetalsCodec
 import PetalsCore
+import PetalsTesting
 import Synchronization
 import Testing
 
@@ -74,13 +75,13 @@ import Testing
         let address = CellAddress(shard: ShardIndex(3), cell: CellIndex(0))
         let layer = blob.layers[3]
         try stored.write(try blob.cell(address).part(0..<15))
-        #expect(try stored.readForServing(address, leaves: 0..<1) == nil, "not complete")
+        #expect(try stored.served(address, leaves: 0..<1) == nil, "not complete")
         let changes = stored.changes
         try stored.write(try blob.cell(address).part(15..<16))
         #expect(stored.changes > changes)
         for first in 0..<16 {
             for end in first + 1...16 {
-                let served = try #require(try stored.readForServing(address, leaves: first..<end))
+                let served = try #require(try stored.served(address, leaves: first..<end))
                 let verified = layer.verify(
                     address: address, leaves: first..<end, bytes: served.bytes,
                     proof: served.proof, leafCount: 16)
@@ -105,7 +106,7 @@ import Testing
         for cell in [-1, 2, Int.max] {
             let outside = CellAddress(shard: ShardIndex(0), cell: CellIndex(cell))
             #expect(stored.present(outside) == .none)
-            #expect(try stored.readForServing(outside, leaves: 0..<1) == nil)
+            #expect(try stored.served(outside, leaves: 0..<1) == nil)
         }
         for leaves in [0..<0, -1..<1, 0..<17, 16..<17, 0..<Int.max] {
             #expect(try stored.read(address, leaves: leaves) == nil)
@@ -176,7 +177,7 @@ import Testing
                 #expect(try read == nil || read == blob.cell(address).part(leaves))
             }
             // What lies damaged on the disk may be sent; a peer must not accept it.
-            if let served = try stored.readForServing(address, leaves: all) {
+            if let served = try stored.served(address, leaves: all) {
                 let accepted = blob.layers[address.shard.rawValue].verify(
                     address: address, leaves: all, bytes: served.bytes, proof: served.proof,
                     leafCount: all.count)

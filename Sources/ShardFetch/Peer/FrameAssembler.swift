@@ -153,6 +153,39 @@ package enum FrameEncoder {
         frame(.data, header: header.bytes, hashes: proof, payload: leaves)
     }
 
+    /// The same, with leaves that are written straight into the frame.
+    ///
+    /// - Parameter fill: writes all leaves into the memory that it is given and returns the proof,
+    ///   of `header.proofCount` hashes; nil where it has no leaves.
+    /// - Returns: nil where `fill` does.
+    static func data(
+        _ header: DataHeader,
+        fill: (UnsafeMutableRawBufferPointer) throws(PetalsError) -> [Digest]?
+    ) throws(PetalsError) -> ByteBuffer? {
+        let proofBytes = header.proofCount * Digest.byteCount
+        let leafBytes = header.leaves.count * Limits.leafBytes
+        let body = DataHeader.byteCount + proofBytes + leafBytes
+        var buffer = begin(.data, header: header.bytes, bodyBytes: body)
+        let proofStart = buffer.writerIndex
+        buffer.writeRepeatingByte(0, count: proofBytes)
+        var outcome: Result<[Digest]?, PetalsError> = .success(nil)
+        // SAFETY: the memory has at least `leafBytes` bytes, `fill` is given exactly those, and
+        // they count as written only when it says that it wrote them.
+        unsafe buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: leafBytes) { memory in
+            let target = unsafe UnsafeMutableRawBufferPointer(rebasing: memory[..<leafBytes])
+            do throws(PetalsError) {
+                outcome = .success(try unsafe fill(target))
+            } catch {
+                outcome = .failure(error)
+            }
+            return leafBytes
+        }
+        guard let proof = try outcome.get() else { return nil }
+        precondition(proof.count == header.proofCount)
+        buffer.setBytes(Digest.packed(proof), at: proofStart)
+        return buffer
+    }
+
     /// All cell hashes of a shard.
     package static func cellLayer(_ header: CellLayerHeader, hashes: [Digest]) -> ByteBuffer {
         frame(.cellLayer, header: header.bytes, hashes: hashes, payload: [])
@@ -167,12 +200,18 @@ package enum FrameEncoder {
         _ kind: FrameKind, header: [UInt8], hashes: [Digest], payload: ArraySlice<UInt8>
     ) -> ByteBuffer {
         let body = header.count + hashes.count * Digest.byteCount + payload.count
-        var buffer = ByteBufferAllocator().buffer(capacity: FrameAssembler.prefixBytes + body)
-        buffer.writeInteger(UInt32(clamping: body + 1))
-        buffer.writeInteger(kind.rawValue)
-        buffer.writeBytes(header)
+        var buffer = begin(kind, header: header, bodyBytes: body)
         buffer.writeBytes(Digest.packed(hashes))
         buffer.writeBytes(payload)
+        return buffer
+    }
+
+    /// A frame up to its header, with room for all of its body.
+    private static func begin(_ kind: FrameKind, header: [UInt8], bodyBytes: Int) -> ByteBuffer {
+        var buffer = ByteBufferAllocator().buffer(capacity: FrameAssembler.prefixBytes + bodyBytes)
+        buffer.writeInteger(UInt32(clamping: bodyBytes + 1))
+        buffer.writeInteger(kind.rawValue)
+        buffer.writeBytes(header)
         return buffer
     }
 }

@@ -11,21 +11,10 @@ extension ShardServer {
     /// Puts a request into its queue, or refuses it.
     func enqueue(_ request: ControlMessage.LeafRequest, _ connection: PeerConnection) {
         let bytes = request.leaves.count * Limits.leafBytes
-        let admitted = state.withLock { state -> Bool in
-            guard var client = state.clients[connection.id],
-                client.demand.count + client.bulk.count < Limits.requestsPerPeerMax,
-                client.owedBytes + bytes <= Limits.requestedBytesPerPeerMax
-            else { return false }
-            client.owedBytes += bytes
-            if request.bulk {
-                client.bulk.append(request)
-            } else {
-                client.demand.append(request)
-            }
-            state.clients[connection.id] = client
-            return true
+        let admitted = state.withLock { state in
+            state.clients[connection.id]?.admit(request, bytes: bytes)
         }
-        guard admitted else {
+        guard admitted == true else {
             return connection.send(.refuse(request: request.request, .busy))
         }
         pump(connection)
@@ -50,31 +39,13 @@ extension ShardServer {
 
     /// Takes a request out of its queue; what is being read or sent goes on.
     func cancel(_ request: UInt32, _ connection: PeerConnection) {
-        state.withLock { state in
-            guard var client = state.clients[connection.id] else { return }
-            let before = client.demand.count + client.bulk.count
-            let gone = (client.demand + client.bulk).filter { $0.request == request }
-            guard !gone.isEmpty else { return }
-            client.demand.removeAll { $0.request == request }
-            client.bulk.removeAll { $0.request == request }
-            assert(before - gone.count == client.demand.count + client.bulk.count)
-            client.owedBytes -= gone.reduce(0) { $0 + $1.leaves.count * Limits.leafBytes }
-            state.clients[connection.id] = client
-        }
+        state.withLock { $0.clients[connection.id]?.cancel(request) }
     }
 
     /// Starts a worker for a connection unless it has one, or has enough on its way.
     func pump(_ connection: PeerConnection) {
-        let start = state.withLock { state -> Bool in
-            guard var client = state.clients[connection.id], !client.isPumping,
-                client.sendingBytes < Self.sendingBytesMax,
-                !client.demand.isEmpty || !client.bulk.isEmpty
-            else { return false }
-            client.isPumping = true
-            state.clients[connection.id] = client
-            return true
-        }
-        guard start else { return }
+        let start = state.withLock { $0.clients[connection.id]?.startPumping() }
+        guard start == true else { return }
         pool.submit { [self] poolState in
             guard case .active = poolState else { return }
             while let request = next(connection) { answer(request, connection) }
@@ -84,21 +55,7 @@ extension ShardServer {
     /// The next request to answer; nil, and the worker's end, when there is none or enough is on
     /// its way.
     private func next(_ connection: PeerConnection) -> ControlMessage.LeafRequest? {
-        state.withLock { state in
-            guard var client = state.clients[connection.id] else { return nil }
-            defer { state.clients[connection.id] = client }
-            if client.sendingBytes < Self.sendingBytesMax,
-                let request = client.demand.popFirst() ?? client.bulk.popFirst()
-            {
-                if client.answered.count == Limits.requestsPerPeerMax {
-                    client.answered.removeFirst()
-                }
-                client.answered.append(request)
-                return request
-            }
-            client.isPumping = false
-            return nil
-        }
+        state.withLock { $0.clients[connection.id]?.next() }
     }
 
     private func answer(_ request: ControlMessage.LeafRequest, _ connection: PeerConnection) {
@@ -159,13 +116,16 @@ extension ShardServer {
                 from: request.leaves.lowerBound, to: request.leaves.upperBound, by: step)
             {
                 let part = start..<min(start + step, request.leaves.upperBound)
-                guard let (bytes, proof) = try blob.readForServing(address, leaves: part) else {
-                    return .failure(RefusalError(reason: .notHeld))
-                }
                 let header = DataHeader(
-                    request: request.request, leaves: part, proofCount: proof.count)
-                let frame = FrameEncoder.data(header, proof: proof, leaves: bytes[...])
-                frames.append((frame, bytes.count))
+                    request: request.request, leaves: part,
+                    proofCount: HashTree.rangeProofCount(
+                        count: blob.geometry.leafCount(address), range: part))
+                // SAFETY: the frame lends its memory for the leaves to the store during the call.
+                let frame = try unsafe FrameEncoder.data(header) { (leaves) throws(PetalsError) in
+                    try unsafe blob.serve(address, leaves: part, into: leaves)
+                }
+                guard let frame else { return .failure(RefusalError(reason: .notHeld)) }
+                frames.append((frame, part.count * Limits.leafBytes))
             }
         } catch {
             logger.warning("a request could not be served: \(error.message)")

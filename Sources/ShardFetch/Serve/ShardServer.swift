@@ -14,39 +14,9 @@ internal import Synchronization
 /// sends. It stops when a megabyte has not left the process yet and goes on when it has, so a slow
 /// peer costs memory for one megabyte and nobody else's time.
 final class ShardServer: Sendable {
-    /// What one peer may ask for, and has asked.
-    struct Client {
-        let connection: PeerConnection
-        var topics: Set<Topic> = []
-        /// Blobs behind joined topics, and what the peer was told of each.
-        var joined: [Topic: Told] = [:]
-        var demand: Deque<ControlMessage.LeafRequest> = []
-        var bulk: Deque<ControlMessage.LeafRequest> = []
-        /// The last requests that were answered, for a peer that complains of one.
-        var answered: Deque<ControlMessage.LeafRequest> = []
-        /// Bytes of the requests above, and of those being read or sent.
-        var owedBytes = 0
-        /// Bytes handed to the channel that have not left it.
-        var sendingBytes = 0
-        /// Bytes of documents and cell layers handed to the channel that have not left it.
-        var documentBytes = 0
-        var isPumping = false
-        var drain = DrainRate()
-    }
-
-    /// What a peer was told of a blob.
-    struct Told {
-        let blob: StoredBlob
-        var changes: Int?
-        var shards: [ShardIndex: CellBitmap] = [:]
-    }
-
     struct State {
         var clients: [PeerConnection.ID: Client] = [:]
     }
-
-    /// Bytes that may wait in a channel before the next request is looked at.
-    static let sendingBytesMax = 1 << 20
 
     let state = Mutex(State())
     let pool: NIOThreadPool
@@ -94,11 +64,10 @@ final class ShardServer: Sendable {
 
     private func join(_ topic: Topic, _ connection: PeerConnection) {
         let admitted = state.withLock { state -> Bool in
-            guard var client = state.clients[connection.id],
-                client.topics.count < Limits.topicsPerPeerMax
+            guard let count = state.clients[connection.id]?.topics.count,
+                count < Limits.topicsPerPeerMax
             else { return false }
-            client.topics.insert(topic)
-            state.clients[connection.id] = client
+            state.clients[connection.id]?.topics.insert(topic)
             return true
         }
         guard admitted else {
