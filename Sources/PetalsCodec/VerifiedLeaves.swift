@@ -2,9 +2,10 @@ package import PetalsCore
 
 /// Neighbouring leaves of one cell whose bytes are proved to be the right ones.
 ///
-/// There is no way to make one without hashing its bytes: `CellLayer.verify` earns it from a peer's
-/// bytes and proof, `checked` from a disk's bytes and the leaf hashes kept beside them, and sealing
-/// a row makes the leaves that define what is right. So nothing that takes a `VerifiedLeaves` (the
+/// There is no way to make one of bytes that nobody hashed: `CellLayer.verify` earns it from a
+/// peer's bytes and proof, `checked` from a disk's bytes and the leaf hashes kept beside them,
+/// `unchanged` from bytes that this process hashed before and finds again, and sealing a row makes
+/// the leaves that define what is right. So nothing that takes a `VerifiedLeaves` (the
 /// store, the server, the reader) has to ask again.
 package struct VerifiedLeaves: Equatable, Sendable, CustomStringConvertible {
     package let address: CellAddress
@@ -44,6 +45,23 @@ package struct VerifiedLeaves: Equatable, Sendable, CustomStringConvertible {
         else { return nil }
         return VerifiedLeaves(address: address, leaves: leaves, bytes: bytes, hashes: leafHashes)
     }
+
+    /// Takes bytes that were read back from this node's own disk and that this process had verified
+    /// before, if their checksums are the same as then.
+    ///
+    /// - Returns: nil where a number does not fit or a checksum differs.
+    package static func unchanged(
+        address: CellAddress, leaves: Range<Int>, bytes: [UInt8], leafHashes: [Digest],
+        checksums: [LeafChecksum]
+    ) -> VerifiedLeaves? {
+        guard fits(leaves, bytes), leafHashes.count == leaves.count,
+            Self.checksums(of: bytes) == checksums
+        else { return nil }
+        return VerifiedLeaves(address: address, leaves: leaves, bytes: bytes, hashes: leafHashes)
+    }
+
+    /// The checksum of each leaf, for `unchanged`.
+    package func checksums() -> [LeafChecksum] { Self.checksums(of: bytes) }
 
     /// Where the leaves are, without their bytes.
     package var description: String { "\(address), leaves \(leaves)" }
@@ -102,10 +120,20 @@ package struct VerifiedLeaves: Equatable, Sendable, CustomStringConvertible {
 
     /// The hash of each whole leaf of `bytes`.
     fileprivate static func leafHashes(of bytes: [UInt8]) -> [Digest] {
+        eachLeaf(of: bytes) { HashTree.leafHash($0) }
+    }
+
+    private static func checksums(of bytes: [UInt8]) -> [LeafChecksum] {
+        eachLeaf(of: bytes) { LeafChecksum(of: $0) }
+    }
+
+    private static func eachLeaf<Value>(
+        of bytes: [UInt8], _ value: (RawSpan) -> Value
+    ) -> [Value] {
         // SAFETY: a `UInt8` has no padding.
         let span = unsafe bytes.span.bytes
         return stride(from: 0, to: bytes.count, by: Limits.leafBytes).map {
-            HashTree.leafHash(span.extracting($0..<$0 + Limits.leafBytes))
+            value(span.extracting($0..<$0 + Limits.leafBytes))
         }
     }
 }

@@ -80,6 +80,8 @@ extension StoredBlob {
         let cellHash: Digest?
         let source: InPlaceSource?
         let isCached: Bool
+        /// Of the leaves, where this process has verified all of them before.
+        let checksums: [LeafChecksum]?
     }
 
     private func view(_ address: CellAddress, _ leaves: Range<Int>) -> View? {
@@ -93,7 +95,8 @@ extension StoredBlob {
                 forgotten: map.forgotten,
                 cellHash: isComplete ? map.layer?.hash(of: address.cell) : nil,
                 source: isInPlace(address.shard, state) ? state.source : nil,
-                isCached: shardClass(of: address.shard, state) == .cached)
+                isCached: shardClass(of: address.shard, state) == .cached,
+                checksums: map.checksums(address.cell, leaves))
         }
     }
 
@@ -111,9 +114,9 @@ extension StoredBlob {
             // A complete cell is proved up to the blob's id, not only against what the disk says.
             let isProved = view.cellHash.map { HashTree.root(ofLeafHashes: hashes) == $0 } ?? true
             if isProved, let bytes = try readBytes(address, leaves: leaves, from: view.source),
-                let verified = VerifiedLeaves.checked(
-                    address: address, leaves: leaves, bytes: bytes,
-                    leafHashes: Array(hashes[leaves]))
+                let verified = check(
+                    bytes, address, leaves, Array(hashes[leaves]),
+                    against: onlyComplete || view.source != nil ? nil : view.checksums)
             {
                 if view.isCached { context.ledger.withLock { $0.touch(key(address)) } }
                 return (verified, hashes)
@@ -128,6 +131,33 @@ extension StoredBlob {
             }
         }
         return nil
+    }
+
+    /// Checks bytes that came from a disk: by the checksums where this process has verified the
+    /// leaves before, else by their hashes.
+    ///
+    /// What a peer complained of, what a person has verified, and what is made from a published
+    /// file, which is its owner's to change, is always hashed.
+    private func check(
+        _ bytes: [UInt8], _ address: CellAddress, _ leaves: Range<Int>, _ hashes: [Digest],
+        against checksums: [LeafChecksum]?
+    ) -> VerifiedLeaves? {
+        if let checksums,
+            let verified = VerifiedLeaves.unchanged(
+                address: address, leaves: leaves, bytes: bytes, leafHashes: hashes,
+                checksums: checksums)
+        {
+            return verified
+        }
+        guard
+            let verified = VerifiedLeaves.checked(
+                address: address, leaves: leaves, bytes: bytes, leafHashes: hashes)
+        else { return nil }
+        let checksums = verified.checksums()
+        state.withLock {
+            $0.maps[address.shard]?.keep(checksums, of: address.cell, from: leaves.lowerBound)
+        }
+        return verified
     }
 
     /// The bytes of leaves, not checked yet; nil where they cannot be had.

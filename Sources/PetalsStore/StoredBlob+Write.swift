@@ -171,7 +171,10 @@ extension StoredBlob {
     private func count(_ leaves: VerifiedLeaves, takesSpace: Bool) {
         let address = leaves.address
         let all = LeafSet(first: geometry.leafCount(address))
+        let checksums = leaves.checksums()
         let mask = state.withLock { state -> LeafSet in
+            state.maps[address.shard]?.keep(
+                checksums, of: address.cell, from: leaves.leaves.lowerBound)
             let cell = address.cell.rawValue
             let before = state.maps[address.shard]?.masks[cell] ?? LeafSet.none
             let mask = before.union(LeafSet(leaves.leaves))

@@ -38,10 +38,35 @@ package final class StoredBlob: Sendable {
         var complete: CellBitmap
         /// Grows whenever a cell is forgotten, so that a reader notices.
         var forgotten = 0
+        /// The checksums of leaves that this process verified, by their place in the shard, 0 for
+        /// those that it did not; empty until there is one.
+        ///
+        /// What a leaf must be is fixed by the blob's id, so a checksum stays right though its cell
+        /// comes and goes. A leaf whose checksum happens to be 0 is hashed each time.
+        private var checksums: [UInt32] = []
 
         init(cellCount: Int) {
             masks = Array(repeating: .none, count: cellCount)
             complete = CellBitmap(cellCount: cellCount)
+        }
+
+        /// The checksums of leaves of a cell; nil where one is not known.
+        func checksums(_ cell: CellIndex, _ leaves: Range<Int>) -> [LeafChecksum]? {
+            guard !checksums.isEmpty else { return nil }
+            let first = cell.rawValue * Limits.leavesPerCell
+            let known = checksums[first + leaves.lowerBound..<first + leaves.upperBound]
+            return known.contains(0) ? nil : known.map { LeafChecksum(rawValue: $0) }
+        }
+
+        /// Remembers the checksums of leaves that were verified.
+        mutating func keep(_ sums: [LeafChecksum], of cell: CellIndex, from leaf: Int) {
+            if checksums.isEmpty {
+                checksums = Array(repeating: 0, count: masks.count * Limits.leavesPerCell)
+            }
+            let first = cell.rawValue * Limits.leavesPerCell + leaf
+            for (place, sum) in sums.enumerated() {
+                checksums[first + place] = sum.rawValue
+            }
         }
     }
 

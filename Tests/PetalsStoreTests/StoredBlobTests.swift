@@ -205,6 +205,26 @@ import Testing
         #expect(try stored.read(address, leaves: 1..<2) != nil)
     }
 
+    /// After a restart leaves are hashed when they are first read, then compared with a checksum.
+    @Test func aBitThatFlipsBetweenTwoReadsIsFound() throws {
+        let blob = try TestBlob(size: 300_000)
+        let box = try StoreBox()
+        let first = try blob.open(in: try box.store())
+        for address in blob.addresses { try first.write(try blob.cell(address)) }
+        box.close()
+        let stored = try #require(try box.store().blob(blob.id))
+        for address in blob.addresses {
+            let all = 0..<blob.geometry.leafCount(address)
+            for _ in 0..<2 {
+                #expect(try stored.read(address, leaves: all) == blob.cell(address))
+            }
+            let place = address.cell.rawValue * Limits.cellBytes + address.shard.rawValue
+            try patch(box.file(blob, address.shard, "data")) { $0[place] ^= 1 }
+            #expect(try stored.read(address, leaves: all) == nil)
+            #expect(stored.present(address) == .none)
+        }
+    }
+
     /// A disk that fails at each operation of a write, in each way: the write throws or is done,
     /// and what is read afterwards, also after a restart, is right or absent.
     @Test(arguments: 0..<4) func aFailingDisk(way: Int) throws {
