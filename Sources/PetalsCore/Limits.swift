@@ -84,10 +84,8 @@ package enum Limits {
 
     // MARK: Memory and waiting
 
-    /// Verified cells kept in memory between their arrival and the read that wants them.
-    package static let hotBytesMax = 48 << 20
-    /// Read-ahead of one inode.
-    package static let readAheadBytesMax = 32 << 20
+    /// Read-ahead of one stream, where the memory budget allows it.
+    package static let readAheadBytesMax = 64 << 20
     /// Streams recognised in one inode: 16 threads reading one file is the normal case.
     package static let streamsPerFileMax = 32
     /// The largest read that the kernel sends us.

@@ -16,7 +16,7 @@ package final class LoopbackNode: Sendable {
     package struct Options: Sendable {
         /// Whom the node dials.
         package var peers: [SocketEndpoint] = []
-        package var hotBytesMax = Limits.hotBytesMax
+        package var memory = MemoryBudget.standard
         /// An earlier node's folder, when this one is that node after a restart.
         package var folder: TemporaryFolder?
         package var day: @Sendable () -> UInt32 = { UTCDay.today }
@@ -34,7 +34,7 @@ package final class LoopbackNode: Sendable {
         configuration.listen = try SocketEndpoint(parsing: "127.0.0.1:0")
         configuration.peers = options.peers
         configuration.threads = 1
-        configuration.hotBytesMax = options.hotBytesMax
+        configuration.memory = options.memory
         configuration.today = options.day
         node = Node(
             store: store, identity: try NodeIdentity(seed: state.identitySeed()),

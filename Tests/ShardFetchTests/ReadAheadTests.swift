@@ -10,6 +10,17 @@ import Testing
 /// stream.
 struct ReadAheadTests {
     static let mib = 1 << 20
+    static let window = Limits.readAheadBytesMax
+
+    /// Reads mebibytes one after the other; what is dropped meanwhile.
+    private static func read(
+        _ ahead: inout ReadAhead, at start: Int, times: Int = 1
+    ) -> [Range<Int>] {
+        (0..<times).flatMap { number in
+            let first = start + number * mib
+            return ahead.next(after: first..<first + mib, windowMax: window).dropped
+        }
+    }
 
     @Test func aSequentialReaderIsKeptAheadOf() {
         let size = 200 * Self.mib
@@ -19,7 +30,7 @@ struct ReadAheadTests {
         var behind = 0
         for start in stride(from: 0, to: size, by: 128 << 10) {
             let read = start..<min(start + 128 << 10, size)
-            let range = ahead.next(after: read)
+            let range = ahead.next(after: read, windowMax: Self.window).fetch
             if !range.isEmpty {
                 #expect(range.lowerBound >= end, "overlap at \(start)")
                 #expect(range.upperBound <= size)
@@ -36,9 +47,9 @@ struct ReadAheadTests {
 
     @Test func theFirstReadFetchesNothingAhead() {
         var ahead = ReadAhead(size: 100 * Self.mib)
-        let range = ahead.next(after: 0..<4096)
+        let range = ahead.next(after: 0..<4096, windowMax: Self.window).fetch
         #expect(range.isEmpty)
-        let second = ahead.next(after: 4096..<8192)
+        let second = ahead.next(after: 4096..<8192, windowMax: Self.window).fetch
         #expect(second.count == ReadAhead.windowStart)
     }
 
@@ -54,7 +65,9 @@ struct ReadAheadTests {
         while let stream = next.indices.filter({ next[$0] < ($0 + 1) * part })
             .randomElement(using: &generator)
         {
-            let range = ahead.next(after: next[stream]..<next[stream] + 256 << 10)
+            let range = ahead.next(
+                after: next[stream]..<next[stream] + 256 << 10, windowMax: Self.window
+            ).fetch
             next[stream] += 256 << 10
             total += range.count
             fetched[stream] = max(fetched[stream], range.upperBound)
@@ -75,7 +88,8 @@ struct ReadAheadTests {
         for batch in stride(from: 0, to: size, by: 8 * 128 << 10) {
             let starts = stride(from: batch, to: batch + 8 * 128 << 10, by: 128 << 10)
             for start in Array(starts).shuffled(using: &generator) {
-                let range = ahead.next(after: start..<start + 128 << 10)
+                let range = ahead.next(after: start..<start + 128 << 10, windowMax: Self.window)
+                    .fetch
                 if !range.isEmpty { ranges.append(range) }
             }
         }
@@ -96,7 +110,7 @@ struct ReadAheadTests {
             if generator.chance(0.2) { position = Int.random(in: 0..<size, using: &generator) }
             position = min(position, size - 1)
             let end = min(size, position + Int.random(in: 1...Self.mib, using: &generator))
-            let range = ahead.next(after: position..<end)
+            let range = ahead.next(after: position..<end, windowMax: Self.window).fetch
             #expect(range.lowerBound >= 0 && range.upperBound <= size, "seed \(seed)")
             if !range.isEmpty { #expect(range.lowerBound >= end, "seed \(seed)") }
             position = end
@@ -112,9 +126,73 @@ struct ReadAheadTests {
         var fetched = 0
         for _ in 0..<2000 {
             let start = Int.random(in: 0..<size - 4096, using: &generator)
-            fetched += ahead.next(after: start..<start + 4096).count
+            fetched += ahead.next(after: start..<start + 4096, windowMax: Self.window).fetch.count
         }
         // By chance a few reads lie near an earlier one.
         #expect(fetched < 2000 * 64 << 10, "seed \(seed): \(fetched / 2000) bytes a read")
     }
+
+    /// A reader that jumps takes along what was to be fetched for it where it was.
+    @Test func whatAReaderTurnedAwayFromIsDropped() {
+        var ahead = ReadAhead(size: 1 << 34)
+        #expect(Self.read(&ahead, at: 0, times: 40) == [])
+        #expect(ahead.streamCount == 1)
+        let dropped = Self.read(&ahead, at: 1 << 33, times: 40)
+        #expect(dropped.count == 1)
+        #expect(dropped.first?.lowerBound == 40 * Self.mib)
+        #expect((32 * Self.mib...Self.window).contains(dropped.first?.count ?? 0))
+        #expect(ahead.streamCount == 1)
+        // Back again: as a new stream.
+        #expect(Self.read(&ahead, at: 40 * Self.mib, times: 2) == [])
+        #expect(ahead.streamCount == 2)
+    }
+
+    /// Random reads end a stream too, and nothing is dropped twice.
+    @Test func randomReadsDropAStream() {
+        var generator = SeededGenerator(seed: 5)
+        var ahead = ReadAhead(size: 1 << 40)
+        _ = Self.read(&ahead, at: 0, times: 30)
+        let dropped = (0..<100).flatMap { _ in
+            Self.read(&ahead, at: Int.random(in: 1 << 34..<1 << 39, using: &generator))
+        }
+        #expect(dropped.count == 1)
+        #expect(ahead.streamCount == 0)
+    }
+
+    /// Thirty-two threads that take turns in any order keep their streams.
+    @Test(arguments: 0..<4 as Range<UInt64>)
+    func takingTurnsDropsNothing(_ seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        var ahead = ReadAhead(size: 1 << 40)
+        let starts = (0..<Limits.streamsPerFileMax).map { $0 << 34 }
+        for turn in 0..<50 {
+            for start in starts.shuffled(using: &generator) {
+                let dropped = Self.read(&ahead, at: start + turn * Self.mib)
+                #expect(dropped.isEmpty, "seed \(seed), turn \(turn)")
+            }
+        }
+        #expect(ahead.streamCount == Limits.streamsPerFileMax)
+    }
+
+    /// However many streams there are, their windows fit into the memory for them.
+    @Test(arguments: [1, 2, 3, 16, 64])
+    func windowsShareTheMemory(files: Int) {
+        let share = ReadAheadShare(bytesMax: 64 * Self.mib)
+        let readers = (0..<files).map { _ in Reader() }
+        var windows: [Int] = []
+        for round in 0..<2 {
+            windows = readers.map {
+                share.window(for: ObjectIdentifier($0), streams: 1, now: Double(round) / 10)
+            }
+        }
+        #expect(windows.allSatisfy { $0 == 64 * Self.mib / files })
+        // All but one stop: it has all of it again.
+        let later = share.window(for: ObjectIdentifier(readers[0]), streams: 1, now: 10)
+        #expect(later == 64 * Self.mib)
+        for reader in readers.dropFirst() { share.forget(ObjectIdentifier(reader)) }
+        #expect(share.window(for: ObjectIdentifier(readers[0]), streams: 200, now: 10) == Self.mib)
+        withExtendedLifetime(readers) {}
+    }
+
+    private final class Reader {}
 }

@@ -108,8 +108,32 @@ struct WaitingTests {
                 #expect(hot.present(key(recent)) == expected)
             }
         }
-        hot.removeAll()
+        for (number, gone) in order.suffix(3).reversed().enumerated() {
+            hot.remove(key(gone))
+            #expect(hot.parts(key(gone)).isEmpty)
+            #expect(
+                hot.bytes
+                    == order.suffix(3).dropLast(number + 1).reduce(0) {
+                        $0 + $1.bytes.count
+                    })
+            hot.remove(key(gone))
+        }
         #expect(hot.bytes == 0)
+    }
+
+    /// What was read leaves its place to others, though an old cell stays that nobody reads.
+    @Test func cellsThatWereReadMakeRoom() throws {
+        let hot = HotCells(bytesMax: 3 * Limits.cellBytes)
+        let unread = try cell(0, 0)
+        let other = try cell(1, 0)
+        hot.insert(unread, blob: .init(1))
+        for _ in 0..<1_000 {
+            hot.insert(other, blob: .init(1))
+            #expect(hot.present(key(other)) == LeafSet(other.leaves))
+            hot.remove(key(other))
+        }
+        #expect(hot.present(key(unread)) == LeafSet(unread.leaves))
+        #expect(hot.bytes == unread.bytes.count)
     }
 
     @Test func noRoomAtAllKeepsNothing() throws {

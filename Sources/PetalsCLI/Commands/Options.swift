@@ -48,10 +48,20 @@ struct NetworkOptions: ParsableArguments {
     @Option(name: .customLong("peer"), help: "An address to dial, HOST:PORT; may be repeated.")
     var peers: [String] = []
 
+    @Option(help: "The most memory for bytes on their way to readers, 256M unless given.")
+    var memory: String?
+
     func configuration(listenByDefault: String?) throws(PetalsError) -> NodeConfiguration {
         var configuration = NodeConfiguration()
         if let address = listen ?? listenByDefault {
             configuration.listen = try SocketEndpoint(parsing: address)
+        }
+        if let memory {
+            guard let size = ByteCount(parsing: memory) else {
+                throw PetalsError(
+                    .badInput, "--memory takes a size, for example 256M or 1GiB, not “\(memory)”")
+            }
+            configuration.memory = try MemoryBudget(bytes: size.bytes)
         }
         for peer in peers { configuration.peers.append(try SocketEndpoint(parsing: peer)) }
         return configuration

@@ -22,6 +22,10 @@ package final class BlobReader: Sendable {
         readAhead = Mutex(ReadAhead(size: record.size))
     }
 
+    deinit {
+        node.engine.readAhead.forget(ObjectIdentifier(self))
+    }
+
     /// Bytes of the file.
     package var size: Int { record.size }
 
@@ -64,6 +68,7 @@ package final class BlobReader: Sendable {
         }
         // SAFETY: the caller's buffer has `range.count` bytes, as the contract says.
         try unsafe open(range, pieces: pieces, parts: parts, into: buffer)
+        release(pieces, session)
         return true
     }
 
@@ -108,7 +113,9 @@ package final class BlobReader: Sendable {
             guard zip(pieces, ordered).allSatisfy({ Self.cover($0.leaves, by: $1) }) else {
                 continue
             }
-            return try openToArray(range, pieces: pieces, parts: ordered)
+            let bytes = try openToArray(range, pieces: pieces, parts: ordered)
+            release(pieces, session)
+            return bytes
         }
     }
 
@@ -132,10 +139,32 @@ package final class BlobReader: Sendable {
     }
 
     private func fetchAhead(of range: Range<Int>, _ session: BlobSession) {
-        let ahead = readAhead.withLock { $0.next(after: range) }
-        guard !ahead.isEmpty else { return }
-        let stored = record.frames.storedRange(covering: ahead)
-        node.engine.wantBulk(session, session.geometry.pieces(of: stored).map(\.address))
+        let share = node.engine.readAhead
+        let now = MonotonicClock.now
+        let advice = readAhead.withLock { ahead in
+            let window = share.window(
+                for: ObjectIdentifier(self), streams: ahead.streamCount, now: now)
+            return ahead.next(after: range, windowMax: window)
+        }
+        for dropped in advice.dropped {
+            node.engine.unwantBulk(session, addresses(of: dropped, session))
+        }
+        if !advice.fetch.isEmpty {
+            node.engine.wantBulk(session, addresses(of: advice.fetch, session))
+        }
+    }
+
+    /// The cells that hold a range of the file.
+    private func addresses(of plain: Range<Int>, _ session: BlobSession) -> [CellAddress] {
+        session.geometry.pieces(of: record.frames.storedRange(covering: plain)).map(\.address)
+    }
+
+    /// Lets go of cells that were read whole: the kernel has their bytes now.
+    private func release(_ pieces: [CellPiece], _ session: BlobSession) {
+        for piece in pieces
+        where piece.rangeInCell.count == session.geometry.cellLength(piece.address) {
+            node.engine.release(session, piece.address)
+        }
     }
 
     private static func cover(_ leaves: LeafSet, by parts: [VerifiedLeaves]) -> Bool {

@@ -13,7 +13,7 @@ internal import Synchronization
 /// requests). The lock around the scheduler is held for decisions only, never across I/O.
 package final class FetchEngine: Sendable {
     struct State {
-        var scheduler = FetchScheduler()
+        var scheduler: FetchScheduler
         var sessions: [FetchScheduler.BlobHandle: BlobSession] = [:]
         var handles: [BlobID: FetchScheduler.BlobHandle] = [:]
         var connections: [PeerConnection.ID: PeerConnection] = [:]
@@ -24,8 +24,9 @@ package final class FetchEngine: Sendable {
         var ticking = false
     }
 
-    let state = Mutex(State())
+    let state: Mutex<State>
     let hot: HotCells
+    let readAhead: ReadAheadShare
     let pool: NIOThreadPool
     let logger: Logger
     let today: @Sendable () -> UInt32
@@ -36,7 +37,7 @@ package final class FetchEngine: Sendable {
     package let metrics = FetchMetrics()
 
     init(
-        pool: NIOThreadPool, logger: Logger, hotBytesMax: Int = Limits.hotBytesMax,
+        pool: NIOThreadPool, logger: Logger, memory: MemoryBudget = .standard,
         today: @escaping @Sendable () -> UInt32 = { UTCDay.today },
         blame: @escaping @Sendable (PeerConnection, String) -> Void
     ) {
@@ -44,7 +45,9 @@ package final class FetchEngine: Sendable {
         self.logger = logger
         self.today = today
         self.blame = blame
-        hot = HotCells(bytesMax: hotBytesMax)
+        state = Mutex(State(scheduler: FetchScheduler(bulkBytesMax: memory.underWayBytes)))
+        hot = HotCells(bytesMax: memory.hotBytes)
+        readAhead = ReadAheadShare(bytesMax: memory.readAheadBytes)
     }
 
     // MARK: Blobs
@@ -169,6 +172,25 @@ package final class FetchEngine: Sendable {
             }
         }
     }
+
+    /// Forgets cells that were wanted for a reader who has turned away, as far as nobody was asked
+    /// for them yet.
+    func unwantBulk(_ session: BlobSession, _ addresses: [CellAddress]) {
+        state.withLock { state in
+            for address in addresses { state.scheduler.unwantBulk(session.key(address)) }
+        }
+    }
+
+    /// Lets go of a cell that was read whole: what is on the disk need not stay in memory.
+    func release(_ session: BlobSession, _ address: CellAddress) {
+        let all = LeafSet(first: session.geometry.leafCount(address))
+        // While it is being written it is nowhere else.
+        guard session.stored.present(address).isSuperset(of: all) else { return }
+        hot.remove(session.key(address))
+    }
+
+    /// Bytes asked of peers that have not come yet.
+    var bytesUnderWay: Int { state.withLock { $0.scheduler.outstandingBytes } }
 
     // MARK: Deciding and doing
 

@@ -84,7 +84,7 @@ extension FetchScheduler {
         var kept: [CellKey] = []
         while let key = work.popFirst() {
             guard let job = jobs[key], job.queued, job.urgency == urgency else { continue }
-            if urgency == .bulk, bulkBytes >= Self.bulkBytesMax || nobodyHasRoom {
+            if urgency == .bulk, bulkBytes >= bulkBytesMax || nobodyHasRoom {
                 kept.append(key)
                 kept.append(contentsOf: work)
                 break

@@ -106,8 +106,6 @@ package struct FetchScheduler {
     /// Extra bytes that hedges may cost: a share of what was delivered, and a start.
     static let hedgeShare = 0.05
     static let hedgeBytesStart = 1 << 20
-    /// Bulk bytes under way from all peers together.
-    static let bulkBytesMax = 32 << 20
     /// How long a cell layer may take before another peer is asked.
     static let layerSecondsMax: Instant = 1
     /// How long a peer is not asked again for what it refused, or was late with.
@@ -144,7 +142,13 @@ package struct FetchScheduler {
     var hedgedBytes = 0
     var pendingActions: [Action] = []
 
-    package init() {}
+    /// Bulk bytes under way from all peers together.
+    private(set) var bulkBytesMax: Int
+
+    /// Makes a scheduler that wants nothing yet.
+    package init(bulkBytesMax: Int = MemoryBudget.standard.underWayBytes) {
+        self.bulkBytesMax = bulkBytesMax
+    }
 
     // MARK: What is wanted
 
@@ -282,6 +286,9 @@ package struct FetchScheduler {
 
     /// Jobs that nobody can serve at the moment, for the log line of a stall.
     package var stuckKeys: Set<CellKey> { stuck }
+
+    /// Bytes that peers were asked for and have not given yet.
+    package var outstandingBytes: Int { peers.values.reduce(0) { $0 + $1.outstandingBytes } }
 
     /// Jobs that are not finished.
     package var jobCount: Int { jobs.count }

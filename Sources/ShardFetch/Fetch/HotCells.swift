@@ -6,7 +6,8 @@ internal import Synchronization
 /// Verified leaves that came a moment ago, kept in memory for the reads that wait for them.
 ///
 /// What read-ahead brings is usually read within a second. Answering from here saves reading it
-/// back from the disk and hashing it again. First in, first out, within a fixed number of bytes.
+/// back from the disk. A cell goes when it was read whole and lies on the disk; else first in,
+/// first out, within a fixed number of bytes.
 final class HotCells: Sendable {
     private struct State {
         var cells: [FetchScheduler.CellKey: [VerifiedLeaves]] = [:]
@@ -48,9 +49,21 @@ final class HotCells: Sendable {
         state.withLock { $0.cells[key] ?? [] }
     }
 
-    /// Forgets everything.
-    func removeAll() {
-        state.withLock { $0 = State() }
+    /// Lets go of a cell, which was read.
+    func remove(_ key: FetchScheduler.CellKey) {
+        state.withLock { state in
+            for gone in state.cells.removeValue(forKey: key) ?? [] {
+                state.bytes -= gone.bytes.count
+            }
+            // What was read is nearly always the oldest; what is not leaves a place in the order
+            // that finds nothing when its turn comes.
+            while let oldest = state.order.first, state.cells[oldest] == nil {
+                state.order.removeFirst()
+            }
+            if state.order.count > 2 * state.cells.count + 64 {
+                state.order.removeAll { state.cells[$0] == nil }
+            }
+        }
     }
 
     /// Bytes kept at the moment.

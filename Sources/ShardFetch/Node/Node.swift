@@ -52,7 +52,7 @@ package final class Node: Sendable {
         self.router = router
         let blame: @Sendable (PeerConnection, String) -> Void = { router.blame($0, $1) }
         let engine = FetchEngine(
-            pool: pool, logger: logger, hotBytesMax: configuration.hotBytesMax,
+            pool: pool, logger: logger, memory: configuration.memory,
             today: configuration.today, blame: blame)
         self.engine = engine
         documents = DocumentFetcher(logger: logger, blame: blame)
@@ -224,7 +224,8 @@ package final class Node: Sendable {
             servedBytes: server.servedBytes.load(ordering: .relaxed),
             damagedLeaves: engine.metrics.damagedLeaves.load(ordering: .relaxed),
             rebuiltCells: engine.metrics.rebuiltCells.load(ordering: .relaxed),
-            wantedCells: engine.wantedCells)
+            wantedCells: engine.wantedCells, memoryLimit: configuration.memory.bytes,
+            memoryHot: engine.hot.bytes, memoryUnderWay: engine.bytesUnderWay)
     }
 
     /// Peers connected at the moment.

@@ -10,8 +10,8 @@ package struct NodeConfiguration: Sendable {
     package var peers: [SocketEndpoint] = []
     /// Threads for sockets and threads for hashing and disk work.
     package var threads = 2
-    /// Verified cells kept in memory.
-    package var hotBytesMax = Limits.hotBytesMax
+    /// What may lie in memory between the network and the reader.
+    package var memory = MemoryBudget.standard
     /// The UTC day, by which topics change; tests let days pass.
     package var today: @Sendable () -> UInt32 = { UTCDay.today }
 
@@ -40,4 +40,10 @@ package struct NodeStatus: Sendable, Codable {
     package var rebuiltCells: Int
     /// Cells that are wanted and not here.
     package var wantedCells: Int
+    /// The memory budget, in bytes.
+    package var memoryLimit: Int
+    /// Bytes of verified cells in memory.
+    package var memoryHot: Int
+    /// Bytes asked of peers that have not come yet.
+    package var memoryUnderWay: Int
 }

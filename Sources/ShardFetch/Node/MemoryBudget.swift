@@ -1,0 +1,46 @@
+package import PetalsCore
+
+/// How the memory that a node may use (`--memory`) is shared out.
+///
+/// It bounds what grows with use: bytes between the network and the reader. The program itself, its
+/// threads and its tables come on top, some 60 MB, which no option changes.
+package struct MemoryBudget: Hashable, Sendable {
+    /// What was asked for, in bytes.
+    package let bytes: Int
+
+    /// The budget unless another is given: 256 MiB.
+    package static let standard = MemoryBudget()
+
+    /// The least that works: a row of 16 cells under way and another in memory for each of four
+    /// readers.
+    package static let leastBytes = 64 << 20
+
+    private init() {
+        bytes = 256 << 20
+    }
+
+    /// Shares out so many bytes.
+    ///
+    /// - Throws: `PetalsError.badInput` where they are too few.
+    package init(bytes: Int) throws(PetalsError) {
+        guard bytes >= Self.leastBytes else {
+            throw PetalsError(
+                .badInput,
+                "\(ByteCount(bytes)) of memory are too few; give at least "
+                    + "\(ByteCount(Self.leastBytes)) with --memory")
+        }
+        self.bytes = bytes
+    }
+
+    /// Verified cells kept between their arrival and the read that wants them.
+    package var hotBytes: Int { bytes / 4 }
+
+    /// All read-ahead windows of all files together.
+    ///
+    /// As much as the cells that may wait for their read: what does not fit there is read from disk
+    /// again.
+    package var readAheadBytes: Int { hotBytes }
+
+    /// Asked of peers by work that nobody waits for, and not come yet.
+    package var underWayBytes: Int { bytes / 8 }
+}
