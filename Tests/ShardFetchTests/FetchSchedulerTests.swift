@@ -47,7 +47,8 @@ struct FetchSchedulerTests {
             swarm.run(until: 2)
             swarm.checkEmpty()
             #expect(swarm.rebuilds == 1)
-            #expect(swarm.requestedLeaves == 2 * 16, "no more than k cells: \(holders)")
+            // k cells, and one to spare where there is one.
+            #expect(swarm.requestedLeaves == holders.count * 16, "\(holders)")
         }
     }
 
@@ -59,6 +60,62 @@ struct FetchSchedulerTests {
         swarm.checkEmpty()
         #expect(swarm.rebuilds == 40)
         #expect(swarm.requestedLeaves == 2 * 40 * 16, "two cells of each row are enough")
+    }
+
+    /// The slowest of the columns that were asked for is not waited for.
+    @Test(arguments: 1...5) func theFirstKColumnsAreTaken(slow: Int) throws {
+        var swarm = try swarm(k: 4, n: 8)
+        for shard in 1...5 {
+            _ = swarm.join(latency: shard == slow ? 5 : 0.01, shards: [shard])
+        }
+        swarm.want(swarm.cell(0, 0), LeafSet(0..<1), .demand)
+        // Sooner than anybody would be found late.
+        swarm.run(until: 0.1)
+        #expect(swarm.rebuilds == 1)
+        // What is not needed any more is not under way either; a tree that was asked for may come.
+        #expect(swarm.scheduler.requests.isEmpty && swarm.scheduler.isIdle)
+        swarm.run(until: 10)
+        swarm.checkEmpty()
+    }
+
+    /// Where a slow peer has to be among them, two columns more are asked for: one may fail too.
+    @Test func unlikePeersAreAskedForTwoColumnsMore() throws {
+        var swarm = try swarm(rows: 40, k: 4, n: 8)
+        let peers = (1...7).map { shard in
+            let latency = shard < 4 ? 0.01 : 0.3 + Double(shard) / 100
+            return swarm.join(latency: latency, rate: 20e6, shards: [shard])
+        }
+        // Gets to know them.
+        for row in 0..<10 {
+            for shard in 1...7 { swarm.want(swarm.cell(shard, row), LeafSet(first: 16), .demand) }
+            swarm.run(until: Double(row + 1) * 5)
+        }
+        swarm.peers[peers[3]]?.manner = .silent
+        swarm.peers[peers[4]]?.manner = .silent
+        swarm.want(swarm.cell(0, 20), LeafSet(0..<1), .demand)
+        // The sixth answers after 0.36 seconds; to find the fourth late would take as long again.
+        swarm.run(until: 50.5)
+        let state = swarm.describe(swarm.cell(0, 20))
+        #expect(swarm.wanted.isEmpty, "\(state)")
+    }
+
+    /// However many cells are rebuilt, what is asked for to spare stays within its budget.
+    @Test(arguments: [FetchScheduler.Urgency.demand, .bulk])
+    func sparesStayWithinTheBudget(_ urgency: FetchScheduler.Urgency) throws {
+        var swarm = try swarm(rows: 100, k: 4, n: 8)
+        for shard in 1...7 { _ = swarm.join(shards: [shard]) }
+        for row in 0..<100 { swarm.want(swarm.cell(0, row), LeafSet(0..<1), urgency) }
+        swarm.run(until: 60)
+        swarm.checkEmpty()
+        #expect(swarm.rebuilds == 100)
+        let needed = 100 * 4 * Limits.cellBytes
+        let extra = swarm.requestedLeaves * Limits.leafBytes - needed
+        if urgency == .bulk { #expect(extra == 0) }
+        let budget =
+            Double(FetchScheduler.hedgeBytesStart)
+            + FetchScheduler.hedgeShare * Double(swarm.scheduler.deliveredBytes)
+        #expect(Double(extra) <= budget)
+        if urgency == .demand { #expect(extra > 0) }
     }
 
     @Test func tooFewColumnsWaitUntilAHolderReturns() throws {

@@ -33,7 +33,7 @@ enum MountControl {
 
     /// Lets the kernel read ahead a mebibyte; it starts with 128 KiB whatever the daemon asks for.
     static func raiseReadAhead(device: String) -> Bool {
-        write("1024", to: "/sys/class/bdi/\(device)/read_ahead_kb")
+        write("2048", to: "/sys/class/bdi/\(device)/read_ahead_kb")
     }
 
     private static func write(_ text: String, to path: String) -> Bool {

@@ -41,8 +41,7 @@ extension FetchScheduler {
             guard found.expectedBy <= now || isSilent, let job = jobs[found.key] else { continue }
             let bytes = found.leaves.count * Limits.leafBytes
             let waited = now - found.sentAt
-            let budget = Self.hedgeBytesStart + Int(Self.hedgeShare * Double(deliveredBytes))
-            let mayHedge = job.urgency == .demand && hedgedBytes + bytes <= budget
+            let mayHedge = job.urgency == .demand && hedgedBytes + bytes <= hedgeBytesMax
             // A peer that delivers nothing at all is not slow but stuck, and no budget keeps
             // anybody waiting for it.
             let isLost = isSilent || waited >= max(2, 4 * (found.expectedBy - found.sentAt))

@@ -40,16 +40,23 @@ extension FetchScheduler {
         }
         let k = geometry.dataShards
         if present.count >= k {
+            releaseHelpers(of: key, geometry)
             guard job.rebuildAfter <= now else { return false }
             return rebuild(key, leaves, columns: Array(present.prefix(k)), now: now)
         }
         let lacking = k - present.count
         guard coming.count + askable.count >= lacking else { return false }
+        // Now and not when the columns are here: it comes while they do.
+        wantLayer(ShardKey(blob: key.blob, shard: key.address.shard), now: now)
         askable.sort {
             $0.isLater == $1.isLater
                 ? ($0.seconds, $0.column) < ($1.seconds, $1.column) : $1.isLater
         }
-        let chosen = askable.prefix(max(0, lacking - coming.count)).map(\.column)
+        let needed = max(0, lacking - coming.count)
+        let spares = spares(
+            for: job, taken: max(0, coming.count - lacking),
+            chosen: askable.prefix(needed).map(\.seconds), left: askable.count - needed)
+        let chosen = askable.prefix(needed + spares).map(\.column)
         for column in coming.prefix(lacking) + chosen {
             let other = CellKey(
                 blob: key.blob, address: geometry.address(row: row, column: column))
@@ -64,6 +71,45 @@ extension FetchScheduler {
             enqueue(other)
         }
         return true
+    }
+
+    /// How many columns to ask for beyond those that are needed, so that the slowest need not be
+    /// waited for: the first k to come are used, and the others cancelled.
+    ///
+    /// One for a read that waits, two where one of the chosen is expected to take twice as long as
+    /// another; within the budget of hedges, and none for work that nobody waits for.
+    ///
+    /// - Parameters:
+    ///   - taken: columns beyond those needed that are under way already.
+    ///   - chosen: expected times of the columns that will be asked.
+    ///   - left: columns that could be asked besides.
+    private mutating func spares(
+        for job: Job, taken: Int, chosen: [Instant], left: Int
+    ) -> Int {
+        guard job.urgency == .demand, left > 0, let fastest = chosen.min(),
+            let slowest = chosen.max()
+        else { return 0 }
+        let wished = min((slowest > 2 * fastest ? 2 : 1) - taken, left)
+        guard wished > 0 else { return 0 }
+        let affordable = max(0, hedgeBytesMax - hedgedBytes) / Limits.cellBytes
+        let spares = min(wished, affordable)
+        hedgedBytes += spares * Limits.cellBytes
+        return spares
+    }
+
+    /// Lets the columns go that a repair does not need any more: those that nothing else wants are
+    /// cancelled.
+    mutating func releaseHelpers(of key: CellKey, _ geometry: BlobGeometry) {
+        let row = geometry.row(of: key.address)
+        for column in 0..<geometry.groupShards {
+            let other = CellKey(
+                blob: key.blob, address: geometry.address(row: row, column: column))
+            guard jobs[other]?.dependents.remove(key) != nil, let helper = jobs[other],
+                helper.wanted.isEmpty, helper.dependents.isEmpty
+            else { continue }
+            for request in helper.requests { drop(request: request, cancel: true) }
+            forget(other)
+        }
     }
 
     /// Whether leaves of a cell are under way already.
@@ -97,7 +143,8 @@ extension FetchScheduler {
         return false
     }
 
-    /// Asks for a shard's cell layer, unless it is known or under way.
+    /// Asks for a shard's cell layer, unless it is known or under way: the two peers that are
+    /// expected to answer first, since it is a few kilobytes and everything waits for it.
     ///
     /// Whoever holds any shard of a group keeps the layers of all of its shards.
     mutating func wantLayer(_ shard: ShardKey, now: Instant) {
@@ -107,13 +154,18 @@ extension FetchScheduler {
         }
         guard let geometry = geometries[shard.blob] else { return }
         let group = geometry.group(of: shard.shard)
+        var candidates: Set<Peer> = []
         for column in 0..<geometry.groupShards {
             let sibling = ShardKey(
                 blob: shard.blob, shard: ShardIndex(group * geometry.groupShards + column))
-            let peers = (holders[sibling] ?? [:]).keys.filter {
-                (layerAvoided[shard]?[$0] ?? 0) <= now
-            }
-            if let peer = peers.min() { return askLayer(shard, of: peer, now: now) }
+            candidates.formUnion((holders[sibling] ?? [:]).keys)
         }
+        let fastest = candidates.compactMap { peer -> (Instant, Peer)? in
+            guard let model = peers[peer], (layerAvoided[shard]?[peer] ?? 0) <= now else {
+                return nil
+            }
+            return (model.isStalled(now: now) ? .infinity : model.expectedSeconds(for: 0), peer)
+        }.sorted { $0 < $1 }
+        for (_, peer) in fastest.prefix(2) { askLayer(shard, of: peer, now: now) }
     }
 }

@@ -11,7 +11,8 @@ package import PetalsCore
 ///
 /// 1. directly, by the holder of its cell that is expected to finish first, or
 /// 2. when nobody holds the cell any more, by *repair*: the same leaves of any k other cells of its
-///    row, got by jobs of their own or found here, give it back.
+///    row, got by jobs of their own or found here, give it back. A read that waits has a column
+///    more asked for than it needs, and takes the first k.
 ///
 /// A request that takes much longer than its peer usually does no longer counts: the job looks for
 /// another way (a hedge, within a budget) while the answer may still come.
@@ -106,6 +107,8 @@ package struct FetchScheduler {
     /// Extra bytes that hedges may cost: a share of what was delivered, and a start.
     static let hedgeShare = 0.05
     static let hedgeBytesStart = 1 << 20
+    /// What hedges may have cost so far.
+    var hedgeBytesMax: Int { Self.hedgeBytesStart + Int(Self.hedgeShare * Double(deliveredBytes)) }
     /// How long a cell layer may take before another peer is asked.
     static let layerSecondsMax: Instant = 1
     /// How long a peer is not asked again for what it refused, or was late with.
