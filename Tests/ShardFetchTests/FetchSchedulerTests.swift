@@ -99,6 +99,34 @@ struct FetchSchedulerTests {
         #expect(swarm.wanted.isEmpty, "\(state)")
     }
 
+    /// Whoever turns away from a cell turns away from what would rebuild it.
+    @Test func aRepairThatIsNotWantedAnyMoreIsCancelled() throws {
+        var swarm = try swarm(k: 3, n: 6)
+        for shard in 1...5 { _ = swarm.join(latency: 1, shards: [shard]) }
+        swarm.want(swarm.cell(0, 0), LeafSet(first: 16), .bulk)
+        swarm.want(swarm.cell(1, 0), LeafSet(first: 16), .bulk)
+        #expect(swarm.scheduler.requests.count == 3)
+        swarm.wanted[swarm.cell(0, 0)] = nil
+        swarm.scheduler.unwantBulk(swarm.cell(0, 0))
+        swarm.run(until: 0.5)
+        // What somebody else wants goes on.
+        #expect(swarm.scheduler.requests.count == 1)
+        swarm.run(until: 10)
+        swarm.checkEmpty()
+        #expect(swarm.rebuilds == 0)
+    }
+
+    /// A holder of the cell itself comes back while it is being rebuilt.
+    @Test func aRepairThatIsNotNeededAnyMoreIsCancelled() throws {
+        var swarm = try swarm(k: 3, n: 6)
+        for shard in 1...5 { _ = swarm.join(latency: 5, shards: [shard]) }
+        swarm.want(swarm.cell(0, 0), LeafSet(0..<1), .demand)
+        swarm.keepFromElsewhere(swarm.cell(0, 0))
+        #expect(swarm.scheduler.requests.isEmpty && swarm.scheduler.isIdle)
+        swarm.run(until: 20)
+        swarm.checkEmpty()
+    }
+
     /// However many cells are rebuilt, what is asked for to spare stays within its budget.
     @Test(arguments: [FetchScheduler.Urgency.demand, .bulk])
     func sparesStayWithinTheBudget(_ urgency: FetchScheduler.Urgency) throws {

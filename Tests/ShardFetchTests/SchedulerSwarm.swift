@@ -122,6 +122,13 @@ struct SchedulerSwarm {
         act()
     }
 
+    /// A whole cell is here at once, from wherever.
+    mutating func keepFromElsewhere(_ key: CellKey) {
+        keep(key, all(key))
+        scheduler.got(key, all(key))
+        act()
+    }
+
     func cell(_ shard: Int, _ cell: Int) -> CellKey {
         CellKey(
             blob: blob, address: CellAddress(shard: ShardIndex(shard), cell: CellIndex(cell)))

@@ -111,7 +111,9 @@ extension FetchScheduler {
     }
 
     mutating func forget(_ key: CellKey) {
+        let hadHelpers = jobs[key]?.hasHelpers == true
         jobs[key] = nil
         stuck.remove(key)
+        if hadHelpers { releaseHelpers(of: key) }
     }
 }

@@ -40,7 +40,7 @@ extension FetchScheduler {
         }
         let k = geometry.dataShards
         if present.count >= k {
-            releaseHelpers(of: key, geometry)
+            releaseHelpers(of: key)
             guard job.rebuildAfter <= now else { return false }
             return rebuild(key, leaves, columns: Array(present.prefix(k)), now: now)
         }
@@ -57,6 +57,7 @@ extension FetchScheduler {
             for: job, taken: max(0, coming.count - lacking),
             chosen: askable.prefix(needed).map(\.seconds), left: askable.count - needed)
         let chosen = askable.prefix(needed + spares).map(\.column)
+        jobs[key]?.hasHelpers = true
         for column in coming.prefix(lacking) + chosen {
             let other = CellKey(
                 blob: key.blob, address: geometry.address(row: row, column: column))
@@ -99,7 +100,8 @@ extension FetchScheduler {
 
     /// Lets the columns go that a repair does not need any more: those that nothing else wants are
     /// cancelled.
-    mutating func releaseHelpers(of key: CellKey, _ geometry: BlobGeometry) {
+    mutating func releaseHelpers(of key: CellKey) {
+        guard let geometry = geometries[key.blob] else { return }
         let row = geometry.row(of: key.address)
         for column in 0..<geometry.groupShards {
             let other = CellKey(

@@ -93,6 +93,8 @@ package struct FetchScheduler {
         var rebuilding = LeafSet.none
         /// Cells of the row whose repair waits for this one.
         var dependents: Set<CellKey> = []
+        /// Whether jobs of its row are, or were, to help it.
+        var hasHelpers = false
         /// When a rebuild that failed may be tried again.
         var rebuildAfter: Instant = 0
         var queued = false
