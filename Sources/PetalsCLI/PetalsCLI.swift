@@ -40,7 +40,9 @@ struct Petalsfs: AsyncParsableCommand {
             .init(
                 name: "Nodes",
                 subcommands: [Mount.self, Unmount.self, Serve.self, Hold.self, Status.self]),
-            .init(name: "Cache and care", subcommands: [Prefetch.self, Verify.self]),
+            .init(
+                name: "Cache and care",
+                subcommands: [Prefetch.self, Pin.self, Unpin.self, Evict.self, Verify.self]),
         ])
 
     static func main() async {

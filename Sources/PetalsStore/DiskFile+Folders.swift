@@ -85,6 +85,23 @@ enum Disk {
         try folder.sync()
     }
 
+    /// How much of the disk under a folder is free; one system call.
+    ///
+    /// - Throws: `.system` when the folder cannot be examined.
+    static func readSpace(_ folder: String) throws(PetalsError) -> DiskSpace {
+        var status = statvfs()
+        // SAFETY: `status` is a valid place for one struct statvfs during the call, and the path is
+        // passed as a NUL-terminated copy that lives through it.
+        guard unsafe statvfs(folder, &status) == 0 else {
+            throw .disk("ask for the free space of", folder, errno)
+        }
+        func bytes(_ blocks: UInt) -> Int {
+            let (product, isTooLarge) = blocks.multipliedReportingOverflow(by: status.f_frsize)
+            return isTooLarge ? .max : Int(clamping: product)
+        }
+        return DiskSpace(size: bytes(status.f_blocks), free: bytes(status.f_bavail))
+    }
+
     /// What the names of files that are being written contain.
     static let temporaryMark = ".part-"
 }

@@ -154,15 +154,18 @@ final class DiskFile: Sendable {
     /// Gives `range` back to the disk; it reads as zeros afterwards.
     ///
     /// Where the file system cannot make holes, zeros are written instead, which frees nothing.
-    func punch(_ range: Range<Int>) throws(PetalsError) {
-        guard !range.isEmpty else { return }
+    ///
+    /// - Returns: whether the disk has the space back.
+    @discardableResult
+    func punch(_ range: Range<Int>) throws(PetalsError) -> Bool {
+        guard !range.isEmpty else { return true }
         if case .fail(let code)? = faults?.on(.punch, path, range.count) {
             throw .disk("free a part of", path, code)
         }
         if let fallocate {
             // FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE of linux/falloc.h.
             let result = retrying { fallocate(descriptor, 1 | 2, range.lowerBound, range.count) }
-            guard result != 0 else { return }
+            guard result != 0 else { return true }
             guard errno == EOPNOTSUPP else { throw .disk("free a part of", path, errno) }
         }
         let zeros = [UInt8](repeating: 0, count: min(range.count, Limits.cellBytes))
@@ -170,6 +173,7 @@ final class DiskFile: Sendable {
             let count = min(zeros.count, range.upperBound - start)
             try write(Array(zeros.prefix(count)), at: start)
         }
+        return false
     }
 
     /// Sets the file's length; what is added is a hole.

@@ -50,14 +50,13 @@ extension Registry {
         }
     }
 
-    /// Forgets the blobs that no model uses and of which no shard is held or pinned.
+    /// Forgets the blobs that no model uses and of which no shard is held.
     func removeOrphans() throws(PetalsError) {
         try write { database in
             try database.execute(
                 sql: """
                     DELETE FROM blobs WHERE blob_id NOT IN (SELECT blob_id FROM model_blobs)
-                    AND blob_id NOT IN
-                    (SELECT blob_id FROM shards WHERE class IN ('held', 'pinned'))
+                    AND blob_id NOT IN (SELECT blob_id FROM shards WHERE class = 'held')
                     """)
         }
     }

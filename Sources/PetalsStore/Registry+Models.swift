@@ -45,7 +45,7 @@ extension Registry {
     /// Says that a model consists of these blobs, among others.
     ///
     /// A blob that no model refers to is garbage when the store starts, unless it has shards that
-    /// are held or pinned.
+    /// are held.
     ///
     /// - Throws: `.notFound` when there is no such model.
     package func link(_ blobs: [BlobRow], to name: String) throws(PetalsError) {
@@ -178,7 +178,7 @@ extension Registry {
                 + "it with `petalsfs rm \(name)`")
     }
 
-    private static func missing(_ name: String) -> PetalsError {
+    static func missing(_ name: String) -> PetalsError {
         PetalsError(
             .notFound, "no model named “\(name)” is registered; `petalsfs ls` shows those that are")
     }

@@ -15,7 +15,7 @@ package final class Registry: Sendable {
     let logger: Logger
 
     /// The number in `user_version`: it grows with each migration.
-    static let version = 1
+    static let version = 2
 
     /// Opens the registry of a state folder, and makes or migrates it.
     ///
@@ -122,6 +122,16 @@ package final class Registry: Sendable {
                         ctime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, record BLOB NOT NULL,
                         stale INTEGER NOT NULL DEFAULT 0) STRICT;
                     PRAGMA user_version = 1;
+                    """)
+        }
+        migrator.registerMigration("2") { database in
+            try database.execute(
+                sql: """
+                    CREATE TABLE pins (
+                        name TEXT PRIMARY KEY NOT NULL
+                        REFERENCES models ON DELETE CASCADE ON UPDATE CASCADE)
+                        STRICT, WITHOUT ROWID;
+                    PRAGMA user_version = 2;
                     """)
         }
         return migrator

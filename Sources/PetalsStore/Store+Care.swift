@@ -34,11 +34,15 @@ package struct VerifyReport: Hashable, Sendable {
 package struct StoreUsage: Hashable, Sendable {
     /// Bytes of cells, by class.
     package let bytes: [ShardClass: Int]
-    /// The most bytes of all classes together, if there is a limit.
+    /// The most bytes of cached cells, if there is a limit.
     package let limit: Int?
+    /// Bytes of the disk that caching leaves free.
+    package let floor: Int
 
     /// Bytes of all cells.
     package var total: Int { bytes.values.reduce(0, +) }
+    /// Bytes of the cells that may be evicted.
+    package var cached: Int { bytes[.cached] ?? 0 }
 }
 
 extension Store {
@@ -47,9 +51,14 @@ extension Store {
         context.ledger.withLock { ledger in
             var bytes: [ShardClass: Int] = [:]
             for shardClass in ShardClass.allCases { bytes[shardClass] = ledger.used(shardClass) }
-            return StoreUsage(bytes: bytes, limit: ledger.limit)
+            return StoreUsage(bytes: bytes, limit: ledger.limit, floor: ledger.free.floor)
         }
     }
+
+    /// How much of the disk under the store is free at this moment; one system call.
+    ///
+    /// - Throws: `.system` when the state folder cannot be examined.
+    package func readDiskSpace() throws(PetalsError) -> DiskSpace { try context.readSpace() }
 
     /// Deletes the files of all cached shards, as unmounting does.
     package func clearCached() throws(PetalsError) {
@@ -57,12 +66,14 @@ extension Store {
     }
 
     /// Deletes what no row refers to: files that were being written, folders of blobs, manifests,
-    /// and blobs that no model uses and nobody holds or pinned.
+    /// and blobs that no model uses and nobody holds.
     ///
-    /// For the start of a node, before anybody works with the store.
+    /// Shards that stayed pinned although no model of theirs is, as after a crash, are cached
+    /// again. For the start of a node, before anybody works with the store.
     package func collectGarbage() throws(PetalsError) {
         let folder = context.folder
         let live = Set(allBlobs().map(\.id))
+        try releasePins()
         try registry.removeOrphans()
         let blobs = Set(try registry.blobs().map(\.blobID))
         try remove(blobs: live.subtracting(blobs).sorted())

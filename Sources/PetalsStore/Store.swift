@@ -22,20 +22,31 @@ package final class Store: Sendable {
     /// Reads the map of every shard that has one (a few milliseconds for 200 MB of cells), so that
     /// the accounts are exact from the start.
     ///
-    /// - Parameter limit: the most bytes of all cells together; nil for as much as the disk has.
-    /// - Throws: what `Registry` throws; a blob that cannot be opened is logged and left out.
+    /// - Parameters:
+    ///   - limit: the most bytes of cached cells; nil for as much as the disk has. What an earlier
+    ///     run cached beyond it is let go.
+    ///   - floor: bytes of the disk that caching leaves free, 0 for none; nil for 1 GiB or 5 % of
+    ///     the disk, whichever is less.
+    /// - Throws: what `Registry` throws, and `.system` where the disk cannot be asked for its size;
+    ///   a blob that cannot be opened is logged and left out.
     package convenience init(
-        folder: StateFolder, logger: Logger, limit: Int?
+        folder: StateFolder, logger: Logger, limit: Int?, floor: Int? = 0
     ) throws(PetalsError) {
-        try self.init(folder: folder, logger: logger, limit: limit, filesMax: 256)
+        try self.init(
+            folder: folder, logger: logger, limit: limit, floor: floor, filesMax: 256,
+            probe: .system)
     }
 
-    /// Opens the store with room for another number of open files.
+    /// Opens the store with room for another number of open files, on a disk that may tell what a
+    /// test wants.
     init(
-        folder: StateFolder, logger: Logger, limit: Int?, filesMax: Int
+        folder: StateFolder, logger: Logger, limit: Int?, floor: Int?, filesMax: Int,
+        probe: DiskProbe
     ) throws(PetalsError) {
         registry = try Registry(folder: folder, logger: logger)
-        context = StoreContext(folder: folder, logger: logger, limit: limit, filesMax: filesMax)
+        context = try StoreContext(
+            folder: folder, logger: logger, limit: limit, floor: floor, filesMax: filesMax,
+            probe: probe)
         let sources = try registry.sources()
         for row in try registry.blobs() {
             guard let descriptor = row.descriptor else { continue }
@@ -99,6 +110,47 @@ package final class Store: Sendable {
         let shards = shards.filter { blob.geometry.contains($0) }
         try registry.setClass(shardClass, of: shards, blob: id)
         blob.applyClass(shardClass, of: shards)
+    }
+
+    /// Pins a model; its shards are pinned as they are named to `setClass`.
+    ///
+    /// - Throws: `.notFound` when there is no such model, `.system` from the registry.
+    package func pin(model name: String) throws(PetalsError) {
+        try registry.setPinned(true, model: name)
+    }
+
+    /// Unpins a model: its pinned shards that no other pinned model needs are cached again.
+    ///
+    /// - Throws: as `pin`.
+    package func unpin(model name: String) throws(PetalsError) {
+        try registry.setPinned(false, model: name)
+        try releasePins()
+    }
+
+    /// Makes shards cached that are pinned, and that no pinned model needs.
+    package func releasePins() throws(PetalsError) {
+        for (id, shards) in try registry.releasePins() {
+            blob(id)?.applyClass(.cached, of: shards)
+        }
+    }
+
+    /// Evicts the cached cells of blobs now; what is published, held or pinned stays.
+    ///
+    /// Files that are open stay so, and what is read of them is fetched again.
+    ///
+    /// - Parameter progress: called after each cell with its length.
+    /// - Returns: how many cells went, and their bytes.
+    package func evictCached(
+        of ids: [BlobID], progress: (Int) -> Void = { _ in }
+    ) -> (cells: Int, bytes: Int) {
+        var gone = (cells: 0, bytes: 0)
+        for id in ids {
+            guard let blob = blob(id) else { continue }
+            let found = blob.evictAllCached(progress: progress)
+            gone.cells += found.cells
+            gone.bytes += found.bytes
+        }
+        return gone
     }
 
     /// Removes blobs with all their files and rows; those that hold one of them find it empty.

@@ -1,3 +1,4 @@
+internal import Logging
 internal import PetalsCodec
 internal import PetalsCore
 internal import Synchronization
@@ -27,18 +28,41 @@ extension StoredBlob {
         }
     }
 
-    private func install(_ map: ShardMap, _ shard: ShardIndex) {
-        state.withLock { state in
-            state.maps[shard] = map
-            let shardClass = self.shardClass(of: shard, state)
-            guard !isInPlace(shard, state) else { return }
-            context.ledger.withLock { ledger in
-                for (cell, mask) in map.masks.enumerated() where !mask.isEmpty {
-                    let address = CellAddress(shard: shard, cell: CellIndex(cell))
-                    ledger.occupy(geometry.cellLength(address), key(address), as: shardClass)
-                }
+    /// Enters a shard's map, and its cells in the accounts.
+    ///
+    /// Cells that the limit has no room for are let go; nobody has seen them yet.
+    private func install(_ found: ShardMap, _ shard: ShardIndex) {
+        var map = found
+        let (shardClass, isStored) = state.withLock { state in
+            (self.shardClass(of: shard, state), !isInPlace(shard, state))
+        }
+        var surplus = 0
+        for (cell, mask) in found.masks.enumerated() where isStored && !mask.isEmpty {
+            let address = CellAddress(shard: shard, cell: CellIndex(cell))
+            let length = geometry.cellLength(address)
+            let fits = context.ledger.withLock {
+                $0.admit(length, key(address), as: shardClass)
+            }
+            if fits { continue }
+            map.masks[cell] = .none
+            map.complete.remove(address.cell)
+            surplus += 1
+            do throws(PetalsError) {
+                _ = try free(address)
+            } catch {
+                // The next start finds it again.
+                warn("cannot free \(address) of blob \(id.short): \(error)")
             }
         }
+        if surplus > 0 {
+            context.logger.info(
+                """
+                \(surplus) cells of shard \(shard) of blob \(id.short) are let go: they are more \
+                than the cache may have
+                """)
+        }
+        let entered = map
+        state.withLock { $0.maps[shard] = entered }
     }
 
     private func readMap(_ shard: ShardIndex) throws(PetalsError) -> ShardMap {

@@ -35,7 +35,7 @@ extension StoredBlob {
 
     /// Stores verified leaves; those that are there already cost nothing.
     ///
-    /// Data first, then the hashes that make it count. A full disk is treated as a full limit: some
+    /// Data first, then the hashes that make it count. Where the disk turns out to be full, some
     /// cached cells go, and it is tried once more. Leaves of a shard that is made from a published
     /// file need only their hashes stored.
     ///
@@ -47,14 +47,7 @@ extension StoredBlob {
         guard geometry.contains(address), leaves.leaves.upperBound <= geometry.leafCount(address)
         else { throw foreignError(address) }
         open(address.shard)
-        do throws(PetalsError) {
-            try writeReserving(leaves)
-        } catch {
-            // A few cells more than one: a full disk has other writers, too.
-            guard error.code == .noSpace, context.evictForDisk(4 * geometry.cellLength(address))
-            else { throw error }
-            try writeReserving(leaves)
-        }
+        try writeReserving(leaves)
     }
 
     /// Saves all files of the blob, so that what was written survives a power loss.
@@ -70,13 +63,14 @@ extension StoredBlob {
     /// What to do with leaves under the stripe's lock.
     private enum Plan: Sendable {
         case nothing
-        case store(isFirst: Bool, isInPlace: Bool)
+        case store(isFirst: Bool, isInPlace: Bool, ShardClass)
     }
 
     /// Asks for room where the cell is new, and stores the leaves.
     private func writeReserving(_ leaves: VerifiedLeaves) throws(PetalsError) {
         let address = leaves.address
         let length = geometry.cellLength(address)
+        var hasEvicted = false
         // The cell may come or go between the asking and the storing; then again.
         for _ in 0..<16 {
             let (isNew, shardClass) = state.withLock { state -> (Bool, ShardClass) in
@@ -84,19 +78,42 @@ extension StoredBlob {
                 let isStored = !isInPlace(address.shard, state)
                 return (mask.isEmpty && isStored, self.shardClass(of: address.shard, state))
             }
-            if isNew { try context.reserve(length, for: shardClass) }
-            var isUsed = false
-            defer { if isNew, !isUsed { context.ledger.withLock { $0.cancel(length) } } }
-            let outcome = try stripe(of: address).hold { () throws(PetalsError) -> Outcome in
-                try store(leaves, isReserved: isNew)
+            let outcome = try store(leaves, length, reservingFor: isNew ? shardClass : nil)
+            switch outcome {
+            case .storedFirst, .stored: return
+            case .unreserved: continue
+            case .failed(let error, _):
+                // A few cells more than one: a full disk has other writers, too.
+                guard error.code == .noSpace, !hasEvicted, context.evictForDisk(4 * length) else {
+                    throw error
+                }
+                hasEvicted = true
             }
-            isUsed = outcome == .storedFirst
-            if outcome != .unreserved { return }
         }
         throw PetalsError(
             .noSpace,
             "\(address) of blob \(id.short) was evicted again and again while it was written; "
-                + "raise the cache's limit")
+                + "raise --cache-size")
+    }
+
+    /// Reserves room for a cell of a class, if one is given, and stores leaves of it.
+    private func store(
+        _ leaves: VerifiedLeaves, _ length: Int, reservingFor reserved: ShardClass?
+    ) throws(PetalsError) -> Outcome {
+        if let reserved { try context.reserve(length, for: reserved) }
+        var isFreed = true
+        var isUsed = false
+        defer {
+            if let reserved, !isUsed {
+                context.ledger.withLock { $0.cancel(length, for: reserved, isFreed: isFreed) }
+            }
+        }
+        let outcome = try stripe(of: leaves.address).hold { () throws(PetalsError) -> Outcome in
+            try store(leaves, reservedFor: reserved)
+        }
+        if case .storedFirst = outcome { isUsed = true }
+        if case .failed(_, let isTakenBack) = outcome { isFreed = isTakenBack }
+        return outcome
     }
 
     private enum Outcome: Sendable {
@@ -104,13 +121,17 @@ extension StoredBlob {
         case storedFirst
         /// Nothing had to be reserved.
         case stored
-        /// The cell went away meanwhile: something has to be reserved.
+        /// The cell went away meanwhile, or is kept for another reason now: something else has to
+        /// be reserved.
         case unreserved
+        /// The leaves could not be written; the flag says whether the disk has taken back what was
+        /// written of a new cell.
+        case failed(PetalsError, isFreed: Bool)
     }
 
-    /// Stores leaves; the caller holds the cell's stripe.
+    /// Stores leaves; the caller holds the cell's stripe, so that the shard's class stays as it is.
     private func store(
-        _ leaves: VerifiedLeaves, isReserved: Bool
+        _ leaves: VerifiedLeaves, reservedFor reserved: ShardClass?
     ) throws(PetalsError) -> Outcome {
         let address = leaves.address
         let plan = try state.withLock { (state) throws(PetalsError) -> Plan in
@@ -128,16 +149,19 @@ extension StoredBlob {
             }
             let mask = map.masks[address.cell.rawValue]
             if mask.isSuperset(of: LeafSet(leaves.leaves)) { return .nothing }
-            return .store(isFirst: mask.isEmpty, isInPlace: isInPlace(address.shard, state))
+            return .store(
+                isFirst: mask.isEmpty, isInPlace: isInPlace(address.shard, state),
+                shardClass(of: address.shard, state))
         }
-        guard case .store(let isFirst, let isInPlace) = plan else { return .stored }
+        guard case .store(let isFirst, let isInPlace, let shardClass) = plan else {
+            return .stored
+        }
         let takesSpace = isFirst && !isInPlace
-        if takesSpace, !isReserved { return .unreserved }
+        if takesSpace, reserved != shardClass { return .unreserved }
         do throws(PetalsError) {
             try writeFiles(leaves, isInPlace: isInPlace)
         } catch {
-            if takesSpace { freeFailedWrite(address) }
-            throw error
+            return .failed(error, isFreed: takesSpace ? freeFailedWrite(address) : true)
         }
         count(leaves, takesSpace: takesSpace)
         return takesSpace ? .storedFirst : .stored
@@ -157,14 +181,24 @@ extension StoredBlob {
     }
 
     /// Takes back what a failed write may have left of a cell that is not counted.
-    private func freeFailedWrite(_ address: CellAddress) {
+    ///
+    /// - Returns: whether the disk has the space back.
+    private func freeFailedWrite(_ address: CellAddress) -> Bool {
         do throws(PetalsError) {
-            try zeroLeafHashes(address)
-            try file(address.shard, .data)?.punch(dataRange(address))
+            return try free(address)
         } catch {
             // The write's own error is the one to report; opening the shard again cleans up.
             warn("cannot take back \(address) of blob \(id.short): \(error)")
+            return false
         }
+    }
+
+    /// Takes a cell off the disk: its hashes, then its data.
+    ///
+    /// - Returns: whether the disk has the space back.
+    func free(_ address: CellAddress) throws(PetalsError) -> Bool {
+        try zeroLeafHashes(address)
+        return try file(address.shard, .data)?.punch(dataRange(address)) ?? true
     }
 
     /// Enters stored leaves in the map, and looks whether they complete their cell.
@@ -179,10 +213,15 @@ extension StoredBlob {
             let before = state.maps[address.shard]?.masks[cell] ?? LeafSet.none
             let mask = before.union(LeafSet(leaves.leaves))
             state.maps[address.shard]?.masks[cell] = mask
-            if takesSpace {
-                let shardClass = self.shardClass(of: address.shard, state)
-                context.ledger.withLock {
-                    $0.commit(geometry.cellLength(address), key(address), as: shardClass)
+            let shardClass = self.shardClass(of: address.shard, state)
+            let written = mask.subtracting(before).count * Limits.leafBytes
+            context.ledger.withLock { ledger in
+                if takesSpace {
+                    ledger.commit(
+                        geometry.cellLength(address), key(address), as: shardClass,
+                        written: written)
+                } else {
+                    ledger.write(written, of: key(address))
                 }
             }
             return mask

@@ -117,10 +117,17 @@ final class StoreBox {
     let limit: Int?
     let faults: DiskFaults?
     let filesMax: Int
+    let floor: Int?
+    let probe: DiskProbe
     private var current: Store?
 
-    init(limit: Int? = nil, faults: DiskFaults? = nil, filesMax: Int = 256) throws {
+    init(
+        limit: Int? = nil, floor: Int? = 0, faults: DiskFaults? = nil, filesMax: Int = 256,
+        probe: DiskProbe = .system
+    ) throws {
         folder = try TemporaryFolder()
+        self.floor = floor
+        self.probe = probe
         book = LogBook(keeping: folder)
         self.limit = limit
         self.faults = faults
@@ -130,10 +137,15 @@ final class StoreBox {
     var path: String { folder.path + "/state" }
 
     func store() throws -> Store {
+        try store(limit: limit)
+    }
+
+    /// The store, which had another limit before it was closed.
+    func store(limit: Int?) throws -> Store {
         if let current { return current }
         let store = try Store(
             folder: StateFolder(opening: path, faults: faults), logger: book.logger, limit: limit,
-            filesMax: filesMax)
+            floor: floor, filesMax: filesMax, probe: probe)
         current = store
         return store
     }
@@ -146,6 +158,14 @@ final class StoreBox {
 
     func file(_ blob: TestBlob, _ shard: ShardIndex, _ kind: String) -> String {
         "\(path)/blobs/\(blob.id.hex)/\(shard).\(kind)"
+    }
+
+    /// Bytes that the disk has set aside for the cells of a blob.
+    func allocated(_ blob: TestBlob) throws -> Int {
+        let folder = path + "/blobs/" + blob.id.hex
+        return try Disk.names(in: folder).filter { $0.hasSuffix(".data") }.reduce(0) {
+            try $0 + (DiskFile.open(folder + "/" + $1, .reading)?.readAllocated() ?? 0)
+        }
     }
 }
 
@@ -217,4 +237,19 @@ func patch(_ path: String, _ change: (inout [UInt8]) -> Void) throws {
     try handle.seek(toOffset: 0)
     try handle.write(contentsOf: Data(bytes))
     try handle.close()
+}
+
+/// Runs `work` on as many threads of their own, and returns when all are done.
+///
+/// The pool of Swift's tasks has as many threads as the machine has cores, which may be one.
+func onThreads(_ count: Int, _ work: @escaping @Sendable (Int) -> Void) {
+    let group = DispatchGroup()
+    for index in 0..<count {
+        group.enter()
+        Thread {
+            work(index)
+            group.leave()
+        }.start()
+    }
+    group.wait()
 }

@@ -153,7 +153,7 @@ import Testing
         _ = try open()
         do {
             let queue = try DatabaseQueue(path: path + "/petals.sqlite")
-            try queue.write { try $0.execute(sql: "PRAGMA user_version = 2") }
+            try queue.write { try $0.execute(sql: "PRAGMA user_version = \(Registry.version + 1)") }
         }
         #expect(code { _ = try open() } == .unsupportedVersion)
     }

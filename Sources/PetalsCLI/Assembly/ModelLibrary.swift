@@ -19,6 +19,8 @@ final class ModelLibrary: Sendable {
         let opened: ManifestSealing.Opened?
         /// The blobs that it consists of; empty while pending.
         let grants: [BlobGrant]
+        /// Whether it is kept until it is unpinned.
+        var isPinned = false
 
         var isPending: Bool { grants.isEmpty && opened == nil }
         var manifest: ModelManifest? { opened?.manifest }
@@ -66,6 +68,7 @@ final class ModelLibrary: Sendable {
     /// Reads the registry again.
     func reload() throws(PetalsError) {
         var fresh: [String: Entry] = [:]
+        let pins = try store.registry.pins()
         for row in try store.registry.models() {
             let known = state.withLock { $0.entries[row.name] }
             if let known, known.row == row, !known.isPending {
@@ -73,6 +76,7 @@ final class ModelLibrary: Sendable {
             } else {
                 fresh[row.name] = try open(row)
             }
+            fresh[row.name]?.isPinned = pins.contains(row.name)
         }
         let (entries, observer) = state.withLock { state in
             state.entries = fresh
@@ -128,6 +132,22 @@ final class ModelLibrary: Sendable {
         while entries.contains(where: \.isPending), Date() < end {
             // Cancelled: the caller goes on at once.
             guard (try? await Task.sleep(for: .milliseconds(20))) != nil else { return }
+        }
+    }
+
+    /// The model of a name, once its manifest is here.
+    ///
+    /// - Throws: as `entry`; `.cancelled` when the task is cancelled.
+    func arrived(_ name: String) async throws(PetalsError) -> Entry {
+        while true {
+            let entry = try entry(name)
+            guard entry.isPending else { return entry }
+            do {
+                try await Task.sleep(for: .milliseconds(20))
+            } catch {
+                throw PetalsError(
+                    .cancelled, "the manifest of “\(name)” has not arrived; no peer has given it")
+            }
         }
     }
 

@@ -11,14 +11,14 @@ internal import UnixSignals
 struct NodeRunner {
     let statePath: String
     let logger: Logger
-    let limit: Int?
+    let bounds: CacheBounds
     let network: NodeConfiguration
 
     /// Runs `body` while the node is up; then stops it in order.
     func run(
         clearCache: Bool, body: (NodeService) async throws -> Void
     ) async throws {
-        let service = try NodeService(statePath: statePath, logger: logger, limit: limit)
+        let service = try NodeService(statePath: statePath, logger: logger, bounds: bounds)
         try await service.startNode(network)
         let control = ControlServer(
             service: service, path: service.folder.controlSocket, logger: logger)
@@ -72,7 +72,7 @@ struct MountRun {
             statistics: { [service] in
                 let usage = service.store.usage()
                 return MountStatistics(
-                    usedBytes: usage.total, limitBytes: usage.limit ?? Self.freeBytes(service))
+                    usedBytes: usage.cached, limitBytes: usage.limit ?? Self.roomBytes(service))
             })
         try mount.mount()
         service.mounted(at: point.path) { Task { await mount.unmount() } }
@@ -90,13 +90,12 @@ struct MountRun {
         }
     }
 
-    /// What the disk under the store has left, and what the store uses of it already.
-    private static func freeBytes(_ service: NodeService) -> Int {
-        let url = URL(fileURLWithPath: service.folder.path)
+    /// What the cache may grow to where only the disk is its limit.
+    private static func roomBytes(_ service: NodeService) -> Int {
+        let usage = service.store.usage()
         // A disk that does not say is shown as a terabyte: `df` hides what has no size.
-        let values = try? FileManager.default.attributesOfFileSystem(forPath: url.path)
-        let free = (values?[.systemFreeSize] as? Int) ?? 1 << 40
-        return free + service.store.usage().total
+        let free = (try? service.store.readDiskSpace())?.free ?? 1 << 40
+        return max(0, free - usage.floor) + usage.cached
     }
 }
 

@@ -151,46 +151,7 @@ extension NodeService {
         return name
     }
 
-    // MARK: Cache and care
-
-    func prefetch(
-        _ name: String, wait: Bool, progress: @escaping @Sendable (Int, Int) -> Void
-    ) async throws(PetalsError) -> ControlResult {
-        guard let node else {
-            throw PetalsError(.unavailable, "no node runs to fetch “\(name)” with")
-        }
-        guard let manifest = try library.entry(name).manifest else {
-            throw PetalsError(
-                .unavailable,
-                "the manifest of “\(name)” has not arrived yet; check that a peer has the model")
-        }
-        let readers = manifest.entries.compactMap { entry -> BlobReader? in
-            guard case .record(let record) = entry.content else { return nil }
-            return node.reader(for: record)
-        }
-        let total = readers.reduce(0) { $0 + $1.record.frames.storedLength }
-        let done = Atomic<Int>(readers.reduce(0) { $0 + $1.cachedBytes })
-        let logger = logger
-        let fetch = Task {
-            do throws(PetalsError) {
-                for reader in readers {
-                    try await reader.prefetch {
-                        progress(done.wrappingAdd($0, ordering: .relaxed).newValue, total)
-                    }
-                }
-            } catch {
-                logger.warning("“\(name)” was not fetched whole: \(error.message)")
-            }
-        }
-        if wait {
-            await withTaskCancellationHandler {
-                await fetch.value
-            } onCancel: {
-                fetch.cancel()
-            }
-        }
-        return .done
-    }
+    // MARK: Care
 
     func verify(
         _ name: String?, progress: @escaping @Sendable (Int, Int) -> Void
@@ -215,7 +176,7 @@ extension NodeService {
         let manifest = entry.manifest
         return ModelSummary(
             name: entry.row.name, origin: entry.row.origin.rawValue,
-            manifest: entry.row.manifestID.hex, pending: entry.isPending,
+            manifest: entry.row.manifestID.hex, pending: entry.isPending, pinned: entry.isPinned,
             size: manifest?.size ?? 0, stored: manifest?.storedSize ?? storedSize(entry),
             cached: cachedSize(entry), files: manifest?.entries.count ?? 0,
             format: manifest?.metadata.format ?? "", license: manifest?.metadata.license ?? "")
@@ -276,6 +237,8 @@ extension NodeService {
         for (shardClass, bytes) in usage.bytes { classes[shardClass.rawValue] = bytes }
         return StatusSummary(
             state: folder.path, mount: mountPath, node: node?.status(), store: classes,
-            storeLimit: usage.limit, models: library.entries.count)
+            cacheSize: usage.limit, cacheFree: usage.floor,
+            // A disk that does not say is left out.
+            diskFree: (try? store.readDiskSpace())?.free, models: library.entries.count)
     }
 }

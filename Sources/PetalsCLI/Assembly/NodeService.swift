@@ -7,6 +7,14 @@ internal import PetalsStore
 internal import ShardFetch
 internal import Synchronization
 
+/// How much of the disk the cache of a node may have.
+struct CacheBounds {
+    /// The most bytes of cached cells; nil for as much as the disk has.
+    var size: Int?
+    /// Bytes of the disk that it leaves free; nil for the usual.
+    var free: Int?
+}
+
 /// A state folder at work: its store, its models, and the node when one runs.
 ///
 /// Carries out `ControlRequest`s, whoever brings them.
@@ -27,11 +35,14 @@ final class NodeService: Sendable {
     /// Opens a state folder and takes its lock.
     ///
     /// - Throws: `PetalsError` saying what is wrong with the folder.
-    init(statePath: String, logger: Logger, limit: Int? = nil) throws(PetalsError) {
+    init(
+        statePath: String, logger: Logger, bounds: CacheBounds = .init()
+    ) throws(PetalsError) {
         self.logger = logger
         folder = try StateFolder(opening: statePath)
         identity = try NodeIdentity(seed: try folder.identitySeed())
-        store = try Store(folder: folder, logger: logger, limit: limit)
+        store = try Store(
+            folder: folder, logger: logger, limit: bounds.size, floor: bounds.free)
         try store.collectGarbage()
         library = try ModelLibrary(store: store, logger: logger)
     }
@@ -114,6 +125,9 @@ final class NodeService: Sendable {
         case .remove(let name): try remove(name)
         case .prefetch(let name, let wait):
             try await prefetch(name, wait: wait, progress: progress)
+        case .pin(let name): .kept(try await pin(name, progress: progress))
+        case .unpin(let name): .kept(try unpin(name))
+        case .evict(let name): .evicted(try await evict(name, progress: progress))
         case .verify(let name): .verified(try await verify(name, progress: progress))
         case .status: .status(status())
         case .unmount: try unmount()
@@ -133,6 +147,8 @@ final class NodeService: Sendable {
         node?.forget(orphans)
         try library.reload()
         try store.remove(blobs: orphans)
+        // After that, as what is unpinned competes for the cache with all the rest.
+        try store.releasePins()
         return .done
     }
 

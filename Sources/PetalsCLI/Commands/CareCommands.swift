@@ -2,29 +2,6 @@ internal import ArgumentParser
 internal import Foundation
 internal import PetalsCore
 
-/// The command `petalsfs prefetch`.
-struct Prefetch: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        abstract: "Fetches a model before it is read.")
-
-    @Argument(help: "The model's name.")
-    var name: String
-
-    @Flag(help: "Return only when all of it is here.")
-    var wait = false
-
-    @OptionGroup var network: NetworkOptions
-    @OptionGroup var common: CommonOptions
-
-    func run() async throws {
-        // Without a running node the process is the node, and must stay until it is done.
-        let conductor = Conductor(
-            options: common, network: try network.configuration(listenByDefault: nil),
-            title: "fetching")
-        _ = try await conductor.perform(.prefetch(name: name, wait: wait))
-    }
-}
-
 /// The command `petalsfs verify`.
 struct Verify: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -108,7 +108,7 @@ struct List: AsyncParsableCommand {
                 model.stored == 0 ? "-" : "\(ByteCount(model.stored))", "\(percent) %",
                 model.files == 0 ? "-" : "\(model.files)",
                 model.format.isEmpty ? "-" : model.format,
-                model.pending ? "waits for its manifest" : model.origin,
+                model.state,
             ])
         }
         Terminal.print(table.text)
@@ -132,7 +132,7 @@ struct Info: AsyncParsableCommand {
         if output.json { return try Output.printJSON(model) }
         let summary = model.summary
         Terminal.print("name       \(summary.name)")
-        Terminal.print("state      \(summary.pending ? "waits for its manifest" : summary.origin)")
+        Terminal.print("state      \(summary.state)")
         Terminal.print("manifest   \(summary.manifest)")
         Terminal.print("size       \(ByteCount(summary.size)), stored \(ByteCount(summary.stored))")
         Terminal.print("here       \(ByteCount(summary.cached))")

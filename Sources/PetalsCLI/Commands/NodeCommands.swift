@@ -13,15 +13,13 @@ struct Serve: AsyncParsableCommand {
 
     @OptionGroup var network: NetworkOptions
 
-    @Option(help: "The most disk to use for shards, for example 50G.")
-    var donate: String?
-
+    @OptionGroup var cache: CacheOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let limit = try Sizes.parse(donate, option: "--donate")
         let runner = NodeRunner(
-            statePath: common.state, logger: common.makeLogger(normal: .info), limit: limit,
+            statePath: common.state, logger: common.makeLogger(normal: .info),
+            bounds: try cache.bounds(),
             network: try network.configuration(listenByDefault: "0.0.0.0:0"))
         try await runner.run(clearCache: false) { service in
             let address = service.node?.listening?.description ?? "nowhere"
@@ -97,8 +95,7 @@ struct Mount: AsyncParsableCommand {
     @Option(help: "Seconds that a read may wait for its bytes before it fails.")
     var readTimeout: Double = 600
 
-    @Option(help: "The most disk to use for the cache, for example 50G.")
-    var cacheLimit: String?
+    @OptionGroup var cache: CacheOptions
 
     @Flag(help: "Keep the cache when unmounted.")
     var keepCache = false
@@ -115,12 +112,12 @@ struct Mount: AsyncParsableCommand {
         if background { return try Background.relaunch() }
         let logger = common.makeLogger(normal: .info)
         let options = try MountOptions(parsing: mountOptions)
-        let limit = try Sizes.parse(cacheLimit, option: "--cache-limit")
+        let bounds = try cache.bounds()
         // Before anything is opened: the commonest mistakes are about links and the directory.
         for link in links { _ = try NodeService.readLink(link) }
         let point = try MountPoint.prepare(directory, options: options, logger: logger)
         let runner = NodeRunner(
-            statePath: common.state, logger: logger, limit: limit,
+            statePath: common.state, logger: logger, bounds: bounds,
             network: try network.configuration(listenByDefault: "0.0.0.0:0"))
         try await runner.run(clearCache: !keepCache) { service in
             try await MountRun(
@@ -195,6 +192,12 @@ struct Status: AsyncParsableCommand {
         let classes = status.store.filter { $0.value > 0 }.sorted { $0.key < $1.key }
             .map { "\($0.key) \(ByteCount($0.value))" }
         Terminal.print("store    \(classes.isEmpty ? "empty" : classes.joined(separator: ", "))")
+        let limit = status.cacheSize.map { "\(ByteCount($0))" } ?? "what the disk has"
+        Terminal.print("cache    \(ByteCount(status.store["cached"] ?? 0)) of \(limit)")
+        if let free = status.diskFree {
+            Terminal.print(
+                "disk     \(ByteCount(free)) free, \(ByteCount(status.cacheFree)) of it stays so")
+        }
         guard let node = status.node else { return Terminal.print("node     not running") }
         if let mount = status.mount { Terminal.print("mount    \(mount)") }
         Terminal.print("node     \(node.peerID)")
@@ -205,20 +208,12 @@ struct Status: AsyncParsableCommand {
         Terminal.print(
             "memory   \(ByteCount(node.memoryHot)) waiting to be read, "
                 + "\(ByteCount(node.memoryUnderWay)) under way, of \(ByteCount(node.memoryLimit))")
+            "traffic  \(ByteCount(node.fetchedBytes)) fetched, \(ByteCount(node.hedgedBytes)) asked "
+                + "twice, \(ByteCount(node.servedBytes)) served, \(node.rebuiltCells) cells "
+                + "rebuilt, \(node.damagedLeaves) damaged")
         for peer in node.peers {
             Terminal.print(
                 "peer     \(peer.id.prefix(16)) \(peer.dialled ? "at" : "from") \(peer.address)")
         }
-    }
-}
-
-/// Sizes on the command line.
-enum Sizes {
-    static func parse(_ text: String?, option: String) throws -> Int? {
-        guard let text else { return nil }
-        guard let size = ByteCount(parsing: text), size.bytes > 0 else {
-            throw ValidationError("\(option) takes a size, for example 50G or 800MiB")
-        }
-        return size.bytes
     }
 }

@@ -68,6 +68,40 @@ struct NetworkOptions: ParsableArguments {
     }
 }
 
+/// How much of the disk the cache may have.
+struct CacheOptions: ParsableArguments {
+    @Option(help: "The most that the cache may have of the disk, for example 50G.")
+    var cacheSize: String?
+
+    @Option(
+        help: """
+            What the cache leaves free of the disk; unless given 1GiB, or 5 % of the disk where \
+            that is less.
+            """)
+    var cacheFree: String?
+
+    func bounds() throws -> CacheBounds {
+        let size = try Sizes.parse(cacheSize, option: "--cache-size")
+        guard size != 0 else {
+            throw ValidationError("--cache-size takes a size above 0, for example 50G or 800MiB")
+        }
+        return CacheBounds(
+            size: size, free: try Sizes.parse(cacheFree, option: "--cache-free"))
+    }
+}
+
+/// Sizes on the command line.
+enum Sizes {
+    /// The number of bytes that an option gives.
+    static func parse(_ text: String?, option: String) throws -> Int? {
+        guard let text else { return nil }
+        guard let size = ByteCount(parsing: text) else {
+            throw ValidationError("\(option) takes a size, for example 50G or 800MiB")
+        }
+        return size.bytes
+    }
+}
+
 /// For commands that print facts.
 struct OutputOptions: ParsableArguments {
     @Flag(help: "Print one JSON document.")

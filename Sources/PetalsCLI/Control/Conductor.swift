@@ -28,7 +28,9 @@ struct Conductor {
             try await service.startNode(network)
         }
         do {
-            let result = try await service.perform(request) { bar?.update(done: $0, total: $1) }
+            let result = try await service.perform(request.inForeground) {
+                bar?.update(done: $0, total: $1)
+            }
             await service.stop(clearCache: false)
             return result
         } catch {

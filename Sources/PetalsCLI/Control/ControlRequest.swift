@@ -12,6 +12,9 @@ enum ControlRequest: Codable, Sendable {
     case info(name: String)
     case remove(name: String)
     case prefetch(name: String, wait: Bool)
+    case pin(name: String)
+    case unpin(name: String)
+    case evict(name: String)
     case verify(name: String?)
     case status
     case unmount
@@ -39,9 +42,16 @@ enum ControlRequest: Codable, Sendable {
     /// Whether the request is served only by talking to peers.
     var needsNetwork: Bool {
         switch self {
-        case .hold, .prefetch: true
+        case .hold, .prefetch, .pin: true
         default: false
         }
+    }
+
+    /// The request as a process of its own needs it, which ends when it has its result: nothing can
+    /// go on in the background.
+    var inForeground: ControlRequest {
+        if case .prefetch(let name, _) = self { return .prefetch(name: name, wait: true) }
+        return self
     }
 }
 
@@ -59,6 +69,8 @@ enum ControlResult: Codable, Sendable {
     case model(ModelSummary)
     case models([ModelSummary])
     case details(ModelDetails)
+    case kept(KeptModel)
+    case evicted(EvictedModel)
     case verified(VerifySummary)
     case status(StatusSummary)
     case done
@@ -92,6 +104,23 @@ struct HeldModel: Codable, Sendable {
     var bytes: Int
 }
 
+/// What `pin` and `unpin` answer.
+struct KeptModel: Codable, Sendable {
+    var name: String
+    var pinned: Bool
+    /// Shards of the model that are pinned now.
+    var shards: Int
+    /// Bytes of their cells that are here.
+    var bytes: Int
+}
+
+/// What `evict` answers.
+struct EvictedModel: Codable, Sendable {
+    var name: String
+    var cells: Int
+    var bytes: Int
+}
+
 /// A line of `ls`.
 struct ModelSummary: Codable, Sendable {
     var name: String
@@ -100,12 +129,19 @@ struct ModelSummary: Codable, Sendable {
     var manifest: String
     /// Whether the manifest has not arrived yet.
     var pending: Bool
+    /// Whether it is kept until it is unpinned.
+    var pinned: Bool
     var size: Int
     var stored: Int
     var cached: Int
     var files: Int
     var format: String
     var license: String
+
+    /// The model's state for people.
+    var state: String {
+        (pending ? "waits for its manifest" : origin) + (pinned ? ", pinned" : "")
+    }
 }
 
 struct ModelDetails: Codable, Sendable {
@@ -133,6 +169,11 @@ struct StatusSummary: Codable, Sendable {
     var node: NodeStatus?
     /// Bytes of cells by class.
     var store: [String: Int]
-    var storeLimit: Int?
+    /// The most bytes of cached cells; absent where only the disk is the limit.
+    var cacheSize: Int?
+    /// Bytes of the disk that the cache leaves free.
+    var cacheFree: Int
+    /// Bytes of the disk that are free; absent where it does not say.
+    var diskFree: Int?
     var models: Int
 }

@@ -135,13 +135,17 @@ package final class FetchEngine: Sendable {
         for key in missing.keys {
             for part in hot.parts(key) { _ = ticket.deliver(part, of: key) }
         }
-        let rest = ticket.missing
+        var count = 0
         perform { state in
+            // Looked at here, where no fetch can end meanwhile: what has come since is not asked
+            // for again.
+            let rest = ticket.missing
+            count = rest.count
             for (key, leaves) in rest {
                 state.scheduler.want(key, leaves: leaves, urgency: .demand)
             }
         }
-        metrics.demandCells.wrappingAdd(rest.count, ordering: .relaxed)
+        metrics.demandCells.wrappingAdd(count, ordering: .relaxed)
     }
 
     /// Takes a ticket off the lists of whoever waits.
@@ -159,16 +163,19 @@ package final class FetchEngine: Sendable {
 
     /// Wants whole cells that nobody waits for.
     func wantBulk(_ session: BlobSession, _ addresses: [CellAddress]) {
-        let missing = addresses.compactMap { address -> (FetchScheduler.CellKey, LeafSet)? in
-            let all = LeafSet(first: session.geometry.leafCount(address))
-            let rest = all.subtracting(session.stored.present(address))
+        func missing(_ address: CellAddress) -> LeafSet {
+            LeafSet(first: session.geometry.leafCount(address))
+                .subtracting(session.stored.present(address))
                 .subtracting(hot.present(session.key(address)))
-            return rest.isEmpty ? nil : (session.key(address), rest)
         }
-        guard !missing.isEmpty else { return }
+        let absent = addresses.filter { !missing($0).isEmpty }
+        guard !absent.isEmpty else { return }
         perform { state in
-            for (key, leaves) in missing {
-                state.scheduler.want(key, leaves: leaves, urgency: .bulk)
+            // Looked at again here, where no fetch can end meanwhile: what has come since is not
+            // asked for again.
+            for address in absent {
+                let key = session.key(address)
+                state.scheduler.want(key, leaves: missing(address), urgency: .bulk)
             }
         }
     }

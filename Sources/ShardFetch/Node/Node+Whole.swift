@@ -14,7 +14,7 @@ extension Node {
         PetalsError(
             .noSpace,
             "the store is too small for what was asked: cells were evicted as fast as they came; "
-                + "raise --cache-limit or remove a model")
+                + "raise --cache-size")
     }
 
     /// Fetches whole shards of a blob, and the trees of all shards of their groups, so that this
@@ -123,6 +123,9 @@ extension FetchEngine {
     }
 
     var wantedCells: Int { state.withLock { $0.scheduler.jobCount } }
+
+    /// Bytes that were asked of a second peer because the first one was late.
+    var hedgedBytes: Int { state.withLock { $0.scheduler.hedgedBytes } }
 
     /// What a waiting read lacks and who could have it, for one line of the log.
     func describe(_ ticket: ReadTicket) -> String {

@@ -221,6 +221,7 @@ package final class Node: Sendable {
                     agent: $0.hello.agent, dialled: $0.dialled)
             },
             fetchedBytes: engine.metrics.verifiedBytes.load(ordering: .relaxed),
+            hedgedBytes: engine.hedgedBytes,
             servedBytes: server.servedBytes.load(ordering: .relaxed),
             damagedLeaves: engine.metrics.damagedLeaves.load(ordering: .relaxed),
             rebuiltCells: engine.metrics.rebuiltCells.load(ordering: .relaxed),

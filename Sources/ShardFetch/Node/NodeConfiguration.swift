@@ -33,6 +33,9 @@ package struct NodeStatus: Sendable, Codable {
     package var peers: [Peer]
     /// Bytes that came from peers and were verified, since the start.
     package var fetchedBytes: Int
+    /// Bytes that were asked of a second peer because the first one was late, since the start;
+    /// only these can have come twice.
+    package var hedgedBytes: Int
     /// Bytes sent to peers, since the start.
     package var servedBytes: Int
     /// Leaves that were not what they claimed to be.

@@ -1,0 +1,174 @@
+internal import Logging
+internal import PetalsCore
+internal import PetalsStore
+internal import ShardFetch
+internal import Synchronization
+
+/// The cache, by hand: prefetch, pin, unpin, evict.
+extension NodeService {
+    /// Fetches a model into the cache.
+    ///
+    /// - Parameter wait: whether to return when all of it is here, and to fail where it does not
+    ///   come; else it goes on in the background.
+    func prefetch(
+        _ name: String, wait: Bool, progress: @escaping @Sendable (Int, Int) -> Void
+    ) async throws(PetalsError) -> ControlResult {
+        let node = try runningNode(for: name)
+        let entry = wait ? try await library.arrived(name) : try library.entry(name)
+        guard let manifest = entry.manifest else {
+            throw PetalsError(
+                .unavailable,
+                entry.isPending
+                    ? "the manifest of “\(name)” has not arrived yet; check that a peer has the model"
+                    : "“\(name)” is held for others and cannot be read here; add its link to read it"
+            )
+        }
+        let readers = manifest.entries.compactMap { entry -> BlobReader? in
+            guard case .record(let record) = entry.content else { return nil }
+            return node.reader(for: record)
+        }
+        let total = readers.reduce(0) { $0 + $1.record.frames.storedLength }
+        if let limit = store.usage().limit, total > limit, entry.row.origin != .published,
+            !entry.isPinned
+        {
+            throw PetalsError(
+                .noSpace,
+                "“\(name)” has \(ByteCount(total)) and the cache may have \(ByteCount(limit)); "
+                    + "raise --cache-size, or pin the model")
+        }
+        let done = Atomic<Int>(readers.reduce(0) { $0 + $1.cachedBytes })
+        let fetch = Task { () -> PetalsError? in
+            do throws(PetalsError) {
+                for reader in readers {
+                    try await reader.prefetch {
+                        progress(done.wrappingAdd($0, ordering: .relaxed).newValue, total)
+                    }
+                }
+                return nil
+            } catch {
+                return error
+            }
+        }
+        guard wait else {
+            let logger = logger
+            Task {
+                guard let error = await fetch.value else { return }
+                logger.warning("“\(name)” was not fetched whole: \(error.message)")
+            }
+            return .done
+        }
+        let failure = await withTaskCancellationHandler {
+            await fetch.value
+        } onCancel: {
+            fetch.cancel()
+        }
+        if let failure { throw failure }
+        return .done
+    }
+
+    /// Fetches the data shards of a model and keeps them until it is unpinned.
+    ///
+    /// The pin comes first, so that nothing that was fetched is evicted again; interrupted, it
+    /// stays, and pinning again fetches the rest.
+    func pin(
+        _ name: String, progress: @escaping @Sendable (Int, Int) -> Void
+    ) async throws(PetalsError) -> KeptModel {
+        let node = try runningNode(for: name)
+        let entry = try await library.arrived(name)
+        guard entry.row.origin != .held else {
+            throw PetalsError(
+                .badInput, "“\(name)” is held, which keeps it already; there is nothing to pin")
+        }
+        try store.pin(model: name)
+        try library.reload()
+        var work: [(session: BlobSession, shards: [ShardIndex])] = []
+        for grant in entry.grants {
+            let session = try await node.open(grant.blobID, relayKey: grant.relayKey)
+            let shards = Self.dataShards(of: session.geometry)
+            let cached = shards.filter { session.stored.shardClass(of: $0) == .cached }
+            try store.setClass(.pinned, of: cached, blob: grant.blobID)
+            work.append((session, shards))
+        }
+        let total = work.reduce(0) { sum, item in
+            sum + item.shards.reduce(0) { $0 + item.session.geometry.shardLength($1) }
+        }
+        let here = work.reduce(0) { $0 + Self.bytes(of: $1.session.stored, $1.shards) }
+        try checkRoom(for: total - here, name)
+        let done = Atomic<Int>(here)
+        for (session, shards) in work {
+            try await node.fetchWhole(session, shards: shards) {
+                progress(done.wrappingAdd($0, ordering: .relaxed).newValue, total)
+            }
+            try session.stored.flush()
+        }
+        return kept(try library.entry(name))
+    }
+
+    /// Lets a model be evicted again.
+    func unpin(_ name: String) throws(PetalsError) -> KeptModel {
+        try store.unpin(model: name)
+        try library.reload()
+        return kept(try library.entry(name))
+    }
+
+    /// Takes a model out of the cache.
+    func evict(
+        _ name: String, progress: @escaping @Sendable (Int, Int) -> Void
+    ) async throws(PetalsError) -> EvictedModel {
+        let blobs = try library.entry(name).grants.map(\.blobID)
+        let store = store
+        let total = store.usage().cached
+        let gone = try await onThread { () throws(PetalsError) in
+            var done = 0
+            return store.evictCached(of: blobs) {
+                done += $0
+                progress(min(done, total), total)
+            }
+        }
+        return EvictedModel(name: name, cells: gone.cells, bytes: gone.bytes)
+    }
+
+    // MARK: Helpers
+
+    private func runningNode(for name: String) throws(PetalsError) -> Node {
+        guard let node else {
+            throw PetalsError(.unavailable, "no node runs to fetch “\(name)” with")
+        }
+        return node
+    }
+
+    /// Says at once what would else be found after hours of fetching.
+    private func checkRoom(for bytes: Int, _ name: String) throws(PetalsError) {
+        let free = try store.readDiskSpace().free
+        guard bytes > free + store.usage().cached else { return }
+        throw PetalsError(
+            .noSpace,
+            "“\(name)” needs another \(ByteCount(bytes)) and the disk of \(folder.path) has "
+                + "\(ByteCount(free)) free; free some space there, or unpin a model")
+    }
+
+    /// What is pinned of a model.
+    private func kept(_ entry: ModelLibrary.Entry) -> KeptModel {
+        var kept = KeptModel(name: entry.row.name, pinned: entry.isPinned, shards: 0, bytes: 0)
+        for grant in entry.grants {
+            guard let blob = store.blob(grant.blobID) else { continue }
+            let pinned = Self.dataShards(of: blob.geometry)
+                .filter { blob.shardClass(of: $0) == .pinned }
+            kept.shards += pinned.count
+            kept.bytes += Self.bytes(of: blob, pinned)
+        }
+        return kept
+    }
+
+    private static func dataShards(of geometry: BlobGeometry) -> [ShardIndex] {
+        (0..<geometry.shardCount).map { ShardIndex($0) }.filter(geometry.isData)
+    }
+
+    /// Bytes of the complete cells of shards.
+    private static func bytes(of blob: StoredBlob, _ shards: [ShardIndex]) -> Int {
+        shards.reduce(0) { sum, shard in
+            let length = blob.holdings(of: shard).count * Limits.cellBytes
+            return sum + min(length, blob.geometry.shardLength(shard))
+        }
+    }
+}
