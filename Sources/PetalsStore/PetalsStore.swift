@@ -23,6 +23,9 @@
 // data, then the hashes, then the map in memory. Through a read: the map in memory, one pread for
 // the data, one for the hashes, hash, compare.
 //
+// Two bounds hold for what is cached, to the byte: the limit, and the floor of free disk
+// (`FreeSpace`). What is published, held or pinned is not cached, and knows no bound but the disk.
+//
 // A published file is not copied. The data shards of its blob are made from it when they are read
 // (`InPlaceSource`), and checked like any other; a file that was changed is noticed and let go.
 //

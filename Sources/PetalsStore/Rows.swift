@@ -64,7 +64,7 @@ package struct BlobRow: Hashable, Sendable {
 package enum ShardClass: String, Sendable, CaseIterable {
     /// Published here.
     case seeded
-    /// Kept for others, as asked or as donated.
+    /// Kept for others, as asked.
     case held
     /// Kept for ourselves until it is unpinned.
     case pinned

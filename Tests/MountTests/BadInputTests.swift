@@ -79,6 +79,19 @@ extension MountTests {
                 phrase: "not a mount of petalsfs"),
             .init(name: "an unknown model", arguments: ["info", "no"], phrase: "no model named"),
             .init(name: "removing one", arguments: ["rm", "no"], phrase: "no model named"),
+            .init(name: "pinning one", arguments: ["pin", "no"], phrase: "no model named"),
+            .init(name: "unpinning one", arguments: ["unpin", "no"], phrase: "no model named"),
+            .init(name: "evicting one", arguments: ["evict", "no"], phrase: "no model named"),
+            .init(
+                name: "a cache of nothing",
+                arguments: ["mount", "{}/void", "--cache-size", "0"], phrase: "--cache-size takes",
+                code: 2),
+            .init(
+                name: "a cache of no size", arguments: ["serve", "--cache-size", "much"],
+                phrase: "--cache-size takes", code: 2),
+            .init(
+                name: "a floor of no size", arguments: ["serve", "--cache-free", "-1"],
+                phrase: "--cache-free", code: 2),
         ]
 
         /// All mistakes on one state: each is told, and the model that was there stays.

@@ -1,6 +1,7 @@
 import PetalsCodec
 import PetalsCore
 import PetalsTesting
+import Synchronization
 import Testing
 
 @testable import ShardFetch
@@ -121,6 +122,7 @@ struct WaitingTests {
         #expect(hot.bytes == 0)
     }
 
+<<<<<<< HEAD
     /// What was read leaves its place to others, though an old cell stays that nobody reads.
     @Test func cellsThatWereReadMakeRoom() throws {
         let hot = HotCells(bytesMax: 3 * Limits.cellBytes)
@@ -134,6 +136,54 @@ struct WaitingTests {
         }
         #expect(hot.present(key(unread)) == LeafSet(unread.leaves))
         #expect(hot.bytes == unread.bytes.count)
+=======
+    /// One blob is let go of; another stays, and is counted right afterwards.
+    @Test func aBlobLeavesTheMemory() throws {
+        let cells = try (0..<2).map { try cell($0, 0) }
+        let hot = HotCells(bytesMax: 3 * Limits.cellBytes)
+        for whole in cells {
+            for blob in [1, 2] { hot.insert(whole.part(0..<8), blob: .init(blob)) }
+        }
+        hot.remove(.init(1))
+        #expect(hot.bytes == Limits.cellBytes)
+        for whole in cells {
+            #expect(hot.present(key(whole)) == .none)
+            let other = FetchScheduler.CellKey(blob: .init(2), address: whole.address)
+            #expect(hot.present(other) == LeafSet(first: 8))
+        }
+        // What comes back is as young as anything.
+        hot.insert(cells[0], blob: .init(1))
+        hot.insert(cells[1], blob: .init(1))
+        #expect(hot.bytes == 3 * Limits.cellBytes && hot.present(key(cells[0])).count == 16)
+    }
+
+    // MARK: Delivery
+
+    /// A reader comes when leaves have arrived and their fetch is not over yet, and finds nothing
+    /// in memory: the leaves are handed to him all the same, and nothing is fetched again.
+    @Test func aReaderWhoComesBetweenIsServed() async throws {
+        let sample = try Self.sample.get()
+        var options = LoopbackNode.Options()
+        options.hotBytesMax = 0
+        let node = try LoopbackNode(options)
+        let engine = node.node.engine
+        let session = engine.session(for: try sample.install(in: node.store, shards: []))
+        let whole = try cell(0, 0)
+        let key = session.key(whole.address)
+        engine.perform {
+            $0.scheduler.want(key, leaves: LeafSet(first: 16), urgency: .demand)
+        }
+        #expect(engine.wantedCells == 1)
+        let ticket = ReadTicket(missing: [key: LeafSet(2..<9)])
+        engine.deliver(whole, session: session) { $0.tickets[key] = [ticket] }
+        try await ticket.wait()
+        #expect(ticket.parts[key] == [whole] && engine.wantedCells == 0)
+        #expect(engine.state.withLock { $0.tickets.isEmpty })
+        // Whoever has all that he wants wants nothing.
+        engine.want([key: LeafSet(2..<9)], ticket: ticket)
+        engine.wantBulk(session, [whole.address])
+        #expect(engine.wantedCells == 0)
+>>>>>>> c2e14ff (Pin, unpin and evict models, and fetch every byte once)
     }
 
     @Test func noRoomAtAllKeepsNothing() throws {

@@ -125,6 +125,8 @@ extension NodeService {
                 progress(min(done, total), total)
             }
         }
+        // After the disk: what was read in between is in memory as well.
+        node?.releaseMemory(of: blobs)
         return EvictedModel(name: name, cells: gone.cells, bytes: gone.bytes)
     }
 

@@ -203,14 +203,12 @@ struct Status: AsyncParsableCommand {
         Terminal.print("node     \(node.peerID)")
         Terminal.print("listen   \(node.listen ?? "no")")
         Terminal.print(
-            "traffic  \(ByteCount(node.fetchedBytes)) fetched, \(ByteCount(node.servedBytes)) "
-                + "served, \(node.rebuiltCells) cells rebuilt, \(node.damagedLeaves) damaged")
-        Terminal.print(
-            "memory   \(ByteCount(node.memoryHot)) waiting to be read, "
-                + "\(ByteCount(node.memoryUnderWay)) under way, of \(ByteCount(node.memoryLimit))")
             "traffic  \(ByteCount(node.fetchedBytes)) fetched, \(ByteCount(node.hedgedBytes)) asked "
                 + "twice, \(ByteCount(node.servedBytes)) served, \(node.rebuiltCells) cells "
                 + "rebuilt, \(node.damagedLeaves) damaged")
+        Terminal.print(
+            "memory   \(ByteCount(node.memoryHot)) waiting to be read, "
+                + "\(ByteCount(node.memoryUnderWay)) under way, of \(ByteCount(node.memoryLimit))")
         for peer in node.peers {
             Terminal.print(
                 "peer     \(peer.id.prefix(16)) \(peer.dialled ? "at" : "from") \(peer.address)")

@@ -162,12 +162,9 @@ extension FetchEngine {
                     "\(address) \(LeafSet(header.leaves)) of blob \(session.id.short) is damaged")
             }
             metrics.verifiedBytes.wrappingAdd(bytes.count, ordering: .relaxed)
-            deliver(verified, session: session)
-            let came = LeafSet(header.leaves)
-            perform {
-                $0.scheduler.arrived(header.request, leaves: came, now: MonotonicClock.now)
-                // The request may be off the books: its peer left while the leaves were checked.
-                $0.scheduler.got(session.key(address), came)
+            deliver(verified, session: session) {
+                $0.scheduler.arrived(
+                    header.request, leaves: LeafSet(header.leaves), now: MonotonicClock.now)
             }
         }
     }
@@ -227,7 +224,6 @@ extension FetchEngine {
                 address, from: sources, layer: layer, geometry: geometry)
             metrics.rebuiltCells.wrappingAdd(1, ordering: .relaxed)
             deliver(rebuilt, session: session)
-            perform { $0.scheduler.got(session.key(address), all) }
         } catch {
             logger.warning("\(address) could not be rebuilt: \(error.message)")
             perform {

@@ -289,19 +289,40 @@ package final class FetchEngine: Sendable {
 
     // MARK: Having
 
-    /// Hands verified leaves to all who want them and keeps them.
-    func deliver(_ leaves: VerifiedLeaves, session: BlobSession) {
+    /// Hands verified leaves to all who want them, keeps them, and tells the scheduler.
+    ///
+    /// - Parameter event: what the scheduler is told before it hears that the leaves are here.
+    func deliver(
+        _ leaves: VerifiedLeaves, session: BlobSession,
+        telling event: (inout State) -> Void = { _ in }
+    ) {
         let key = session.key(leaves.address)
         hot.insert(leaves, blob: session.handle)
+        handOver(leaves, key)
+        keep(leaves, session: session)
+        perform { state in
+            event(&state)
+            // It may be off the books already: its peer left while the leaves were checked.
+            state.scheduler.got(key, LeafSet(leaves.leaves))
+        }
+        // Again, as nothing will be fetched for whoever came before the line above: he did not find
+        // the leaves in memory if they were evicted from there.
+        handOver(leaves, key)
+    }
+
+    /// Gives leaves to the readers that wait for them.
+    private func handOver(_ leaves: VerifiedLeaves, _ key: FetchScheduler.CellKey) {
         let tickets = state.withLock { $0.tickets[key] ?? [] }
         var finished: [ReadTicket] = []
         for ticket in tickets where ticket.deliver(leaves, of: key) { finished.append(ticket) }
-        if !finished.isEmpty {
-            state.withLock { state in
-                state.tickets[key]?.removeAll { ticket in finished.contains { $0 === ticket } }
-                if state.tickets[key]?.isEmpty == true { state.tickets[key] = nil }
-            }
+        guard !finished.isEmpty else { return }
+        state.withLock { state in
+            state.tickets[key]?.removeAll { ticket in finished.contains { $0 === ticket } }
+            if state.tickets[key]?.isEmpty == true { state.tickets[key] = nil }
         }
+    }
+
+    private func keep(_ leaves: VerifiedLeaves, session: BlobSession) {
         do throws(PetalsError) {
             try session.stored.write(leaves)
             session.writeFailure.withLock { $0 = nil }

@@ -66,6 +66,17 @@ final class HotCells: Sendable {
         }
     }
 
+    /// Forgets what is here of a blob.
+    func remove(_ blob: FetchScheduler.BlobHandle) {
+        state.withLock { state in
+            for (key, parts) in state.cells where key.blob == blob {
+                state.bytes -= parts.reduce(0) { $0 + $1.bytes.count }
+                state.cells[key] = nil
+            }
+            state.order.removeAll { $0.blob == blob }
+        }
+    }
+
     /// Bytes kept at the moment.
     var bytes: Int { state.withLock { $0.bytes } }
 }

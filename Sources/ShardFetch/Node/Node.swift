@@ -149,6 +149,13 @@ package final class Node: Sendable {
         }
     }
 
+    /// Lets go of what was kept in memory of blobs, as what is read of them next.
+    package func releaseMemory(of blobs: [BlobID]) {
+        for id in blobs {
+            if let session = engine.openedSession(id) { engine.hot.remove(session.handle) }
+        }
+    }
+
     /// A reader for a file.
     package func reader(for record: FileRecord) -> BlobReader {
         BlobReader(record: record, node: self)

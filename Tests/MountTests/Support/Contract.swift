@@ -37,6 +37,7 @@ struct ModelReport: Decodable {
     let origin: String
     let manifest: String
     let pending: Bool
+    let pinned: Bool
     let size: Int
     let stored: Int
     let cached: Int
@@ -52,6 +53,21 @@ struct InfoReport: Decodable {
     let relay: String
     let publisher: String?
     let files: [PublishReport.File]
+}
+
+/// What `pin --json` and `unpin --json` print.
+struct KeptReport: Decodable {
+    let name: String
+    let pinned: Bool
+    let shards: Int
+    let bytes: Int
+}
+
+/// What `evict --json` prints.
+struct EvictedReport: Decodable {
+    let name: String
+    let cells: Int
+    let bytes: Int
 }
 
 /// What `verify --json` prints.
@@ -75,6 +91,7 @@ struct StatusReport: Decodable {
         let listen: String?
         let peers: [Peer]
         let fetchedBytes: Int
+        let hedgedBytes: Int
         let servedBytes: Int
         let damagedLeaves: Int
         let rebuiltCells: Int
@@ -85,5 +102,8 @@ struct StatusReport: Decodable {
     let mount: String?
     let node: Node?
     let store: [String: Int]
+    let cacheSize: Int?
+    let cacheFree: Int
+    let diskFree: Int?
     let models: Int
 }
