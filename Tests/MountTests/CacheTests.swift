@@ -86,11 +86,12 @@ extension MountTests {
             mounted=$!
             while ! grep -q ready "$state.out" && kill -0 $mounted; do sleep 0.05; done
             python3 -c '
-            import os, sys
+            import os, sys, time
             least = 1 << 60
             while not os.path.exists(sys.argv[2]):
                 free = os.statvfs(sys.argv[1])
                 least = min(least, free.f_bavail * free.f_frsize)
+                time.sleep(0.001)
             print(least)
             ' "$state" "$state.stop" >"$state.least" &
             watch=$!
@@ -121,18 +122,19 @@ extension World {
         }
     }
 
-    /// Looks without a pause at what the disk has of a state's shards, until it is stopped.
+    /// Looks all the time at what the disk has of a state's shards, until it is stopped.
     func watchShards(_ state: String) async throws -> Watch {
         let stop = path("stop-\(UInt32.random(in: 0...UInt32.max))")
         let child = try start([
             "python3", "-c",
             """
-            import glob, os, sys
+            import glob, os, sys, time
             most = 0
             print('watching', flush=True)
             while not os.path.exists(sys.argv[2]):
                 most = max(most, sum(
                     os.stat(p).st_blocks * 512 for p in glob.glob(sys.argv[1])))
+                time.sleep(0.001)
             print(most)
             """, path(state) + "/blobs/*/*.data", stop,
         ])

@@ -117,6 +117,8 @@ extension MountTests {
                 for state in ["one", "two"] {
                     _ = try await world.petals(state, "add", "-", input: link).succeeded()
                 }
+                let lonely = try await world.petals("one", "pin", "model.gguf")
+                expectRefusal(lonely, saying: "name one with --peer")
                 let pin = try await world.petals(
                     "one", "pin", "model.gguf", "--peer", publisher.address)
                 #expect(pin.text == "model.gguf: 4.0 MB pinned", pin.told)

@@ -14,14 +14,13 @@ extension NodeService {
         _ name: String, wait: Bool, progress: @escaping @Sendable (Int, Int) -> Void
     ) async throws(PetalsError) -> ControlResult {
         let node = try runningNode(for: name)
-        let entry = wait ? try await library.arrived(name) : try library.entry(name)
+        let entry = wait ? try await arrived(name, node) : try library.entry(name)
         guard let manifest = entry.manifest else {
-            throw PetalsError(
-                .unavailable,
+            let reason =
                 entry.isPending
-                    ? "the manifest of “\(name)” has not arrived yet; check that a peer has the model"
-                    : "“\(name)” is held for others and cannot be read here; add its link to read it"
-            )
+                ? "the manifest of “\(name)” has not arrived yet; check that a peer has the model"
+                : "“\(name)” is held for others and cannot be read here; add its link first"
+            throw PetalsError(.unavailable, reason)
         }
         let readers = manifest.entries.compactMap { entry -> BlobReader? in
             guard case .record(let record) = entry.content else { return nil }
@@ -74,7 +73,7 @@ extension NodeService {
         _ name: String, progress: @escaping @Sendable (Int, Int) -> Void
     ) async throws(PetalsError) -> KeptModel {
         let node = try runningNode(for: name)
-        let entry = try await library.arrived(name)
+        let entry = try await arrived(name, node)
         guard entry.row.origin != .held else {
             throw PetalsError(
                 .badInput, "“\(name)” is held, which keeps it already; there is nothing to pin")
@@ -137,6 +136,19 @@ extension NodeService {
             throw PetalsError(.unavailable, "no node runs to fetch “\(name)” with")
         }
         return node
+    }
+
+    /// The model of a name; waits for its manifest where there is somebody to wait for.
+    private func arrived(
+        _ name: String, _ node: Node
+    ) async throws(PetalsError) -> ModelLibrary.Entry {
+        let entry = try library.entry(name)
+        guard entry.isPending, !node.isDialling, node.peerCount == 0 else {
+            return try await library.arrived(name)
+        }
+        throw PetalsError(
+            .unavailable,
+            "the manifest of “\(name)” has not arrived and no peer is known; name one with --peer")
     }
 
     /// Says at once what would else be found after hours of fetching.

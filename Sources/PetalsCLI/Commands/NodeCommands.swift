@@ -203,9 +203,10 @@ struct Status: AsyncParsableCommand {
         Terminal.print("node     \(node.peerID)")
         Terminal.print("listen   \(node.listen ?? "no")")
         Terminal.print(
-            "traffic  \(ByteCount(node.fetchedBytes)) fetched, \(ByteCount(node.hedgedBytes)) asked "
-                + "twice, \(ByteCount(node.servedBytes)) served, \(node.rebuiltCells) cells "
-                + "rebuilt, \(node.damagedLeaves) damaged")
+            "traffic  \(ByteCount(node.fetchedBytes)) fetched, "
+                + "\(ByteCount(node.hedgedBytes)) asked twice, "
+                + "\(ByteCount(node.servedBytes)) served, \(node.rebuiltCells) cells rebuilt, "
+                + "\(node.damagedLeaves) damaged")
         Terminal.print(
             "memory   \(ByteCount(node.memoryHot)) waiting to be read, "
                 + "\(ByteCount(node.memoryUnderWay)) under way, of \(ByteCount(node.memoryLimit))")

@@ -32,7 +32,8 @@ package final class FetchEngine: Sendable {
     let today: @Sendable () -> UInt32
     /// Told about a peer that lied; closes its connections and remembers it.
     let blame: @Sendable (PeerConnection, String) -> Void
-    private let writeFailureLogged = Atomic<Bool>(false)
+    /// When it was last said that reading goes on without the cache.
+    private let writeFailureLogged = Mutex<Instant?>(nil)
 
     package let metrics = FetchMetrics()
 
@@ -326,11 +327,16 @@ package final class FetchEngine: Sendable {
         do throws(PetalsError) {
             try session.stored.write(leaves)
             session.writeFailure.withLock { $0 = nil }
-            writeFailureLogged.store(false, ordering: .relaxed)
         } catch {
             session.writeFailure.withLock { $0 = error }
-            // The reads have their bytes; only the cache goes without. One line per bout.
-            if !writeFailureLogged.exchange(true, ordering: .relaxed) {
+            // The reads have their bytes; only the cache goes without. One line a minute.
+            let now = MonotonicClock.now
+            let isNews = writeFailureLogged.withLock { last -> Bool in
+                if let last, now - last < 60 { return false }
+                last = now
+                return true
+            }
+            if isNews {
                 logger.warning("reading goes on without the cache: \(error.message)")
             }
         }
