@@ -5,14 +5,14 @@ package import PetalsCore
 ///     seal   plaintext -> frames -> stored stream -> encrypt -> cells -> + parity -> leaf hashes
 ///     open   verified leaves -> cells -> sealed stream -> decrypt -> frames -> plaintext
 ///
-/// Sealing goes row by row (`sealRow`), so that a publication of any size needs the memory of one
-/// row; a node that publishes in place seals parts of single data cells again whenever it is asked
-/// for them (`sealLeaves`). Opening starts from leaves that were verified and lie side by side; it
+/// Sealing goes row by row (`RowSealer`), so that a publication of any size needs the memory of a
+/// few rows; a node that publishes in place seals parts of single data cells again whenever it is
+/// asked for them (`sealLeaves`). Opening starts from leaves that were verified and lie side by side; it
 /// touches only what the wanted range needs. Whole cells that nobody has are rebuilt from others of
 /// their row before they are opened (`VerifiedLeaves.rebuilt`), which needs no key.
 package struct BlockPipeline: Sendable {
     package let geometry: BlobGeometry
-    private let cipher: StreamCipher
+    let cipher: StreamCipher
 
     package init(geometry: BlobGeometry, blobKey: SecretKey) {
         self.geometry = geometry
@@ -43,22 +43,16 @@ package struct BlockPipeline: Sendable {
         return start..<end
     }
 
-    /// Seals a row: encrypts its data cells, adds the parity over them, and hashes all leaves.
+    /// Seals a row into arrays of its own; a publication uses one `RowSealer` for many rows.
     ///
     /// - Parameter stream: the stored stream's bytes `streamRange(of: row)`, not yet encrypted.
     /// - Precondition: the blob has the row, and `stream` as many bytes as that range.
     package func sealRow(_ row: RowIndex, stream: [UInt8]) -> SealedRow {
-        let range = streamRange(of: row)
-        precondition(stream.count == range.count)
-        let length = geometry.cellLength(row: row)
-        let data = (0..<geometry.dataShards).map { column in
-            let start = min(column * length, stream.count)
-            let end = min(start + length, stream.count)
-            return seal(
-                stream, start..<end, streamOffset: range.lowerBound + start, length: length)
-        }
-        let parity = ErasureCode.shared(for: geometry).parity(of: data)
-        return SealedRow(row: row, cells: data + parity, geometry: geometry)
+        precondition(stream.count == streamRange(of: row).count)
+        let sealer = RowSealer(self)
+        // SAFETY: the buffer has as many bytes as the stream, which was checked above.
+        unsafe sealer.seal(row) { unsafe $0.copyBytes(from: stream) }
+        return SealedRow(sealer)
     }
 
     /// Seals leaves of one data cell, as publishing in place does when they are asked for.

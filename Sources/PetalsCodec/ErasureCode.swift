@@ -66,6 +66,33 @@ package final class ErasureCode: Sendable {
         return Self.multiply(data, rows: columns - dataColumns, tables: encodeTables)
     }
 
+    /// Computes a part of the parity cells of a row whose cells lie side by side.
+    ///
+    /// - Parameters:
+    ///   - cells: n cells of `cellLength` bytes, the data first; the parity is written.
+    ///   - part: which bytes of each cell.
+    /// - Precondition: the cells lie inside `cells`, and the part inside a cell.
+    func addParity(
+        to cells: UnsafeMutableRawBufferPointer, cellLength: Int, part: Range<Int>
+    ) {
+        precondition(cells.count >= columns * cellLength)
+        precondition(part.lowerBound >= 0 && part.upperBound <= cellLength)
+        precondition(cellLength <= Limits.cellBytes)
+        // SAFETY: each pointer has `part.count` bytes behind it, inside its cell; ISA-L reads those
+        // of the data and writes those of the parity. It takes its tables as mutable but only reads
+        // them.
+        unsafe encodeTables.withUnsafeBufferPointer { tables in
+            var pointers = unsafe (0..<columns).map {
+                unsafe cells.baseAddress?.advanced(by: $0 * cellLength + part.lowerBound)
+                    .assumingMemoryBound(to: UInt8.self)
+            }
+            var outputs = unsafe Array(pointers[dataColumns...])
+            unsafe ec_encode_data(
+                Int32(part.count), Int32(dataColumns), Int32(columns - dataColumns),
+                UnsafeMutablePointer(mutating: tables.baseAddress), &pointers, &outputs)
+        }
+    }
+
     /// The wanted columns from any k available ones.
     ///
     /// The bytes may be any part of the cells, as long as it is the same part of each. Whether the

@@ -17,7 +17,7 @@ package func sha256(_ bytes: [UInt8]) -> PetalsCore.Digest {
 /// A SHA-256 over bytes that arrive in pieces.
 ///
 /// A copy goes on by itself from where it was copied.
-package struct StreamingSHA256 {
+package struct StreamingSHA256: Sendable {
     private var hasher = SHA256()
 
     package init() {}

@@ -12,9 +12,10 @@
 //   KeyDerivation              every key and topic, and the text that separates their domains
 //   StreamCipher               the stored stream <-> the sealed stream, from any offset
 //   ErasureCode                k data cells -> n - k parity cells; any k cells -> all
+//   Checksum                   a CRC that tells a publication whether its file changed
 //   Hashing, HashTree          SHA-256, and the tree of RFC 9162 over leaves and over cells
 //   CellLayer, VerifiedLeaves  bytes that carry the proof of being the right ones in their type
-//   BlockPipeline, SealedRow   the order of all these stages, `seal` and `open` side by side
+//   BlockPipeline, RowSealer   the order of all these stages, `seal` and `open` side by side
 //   TreeBuilder                the shard roots of a publication, row by row
 //   SealedDescriptor, ManifestSealing, DocumentSeal, SigningIdentity   documents, sealed and signed
 //

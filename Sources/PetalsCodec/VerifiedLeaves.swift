@@ -25,13 +25,14 @@ package struct VerifiedLeaves: Equatable, Sendable, CustomStringConvertible {
         leafHashes = hashes
     }
 
-    /// Hashes a whole cell that this node has just sealed; its hashes are the truth from now on.
-    init(sealing address: CellAddress, bytes: [UInt8]) {
-        let count = bytes.count / Limits.leafBytes
-        precondition(bytes.count == count * Limits.leafBytes)
-        precondition((1...Limits.leavesPerCell).contains(count))
+    /// A whole cell that this node has just sealed; its hashes are the truth from now on.
+    init(sealedBy sealer: RowSealer, column: Int) {
+        let hashes = Array(sealer.leafHashes(ofColumn: column))
+        // SAFETY: the cell is copied while the sealer lends it.
+        let bytes = unsafe sealer.withCell(column) { unsafe Array($0) }
         self.init(
-            address: address, leaves: 0..<count, bytes: bytes, hashes: Self.leafHashes(of: bytes))
+            address: sealer.geometry.address(row: sealer.row, column: column),
+            leaves: 0..<hashes.count, bytes: bytes, hashes: hashes)
     }
 
     /// Checks bytes that were read back from a disk against the leaf hashes kept with them.

@@ -84,6 +84,9 @@ package enum Limits {
 
     // MARK: Memory and waiting
 
+    /// How long an interrupted publication keeps what it has sealed: a week.
+    package static let draftSecondsMax = 7 * 86_400
+
     /// Read-ahead of one stream, where the memory budget allows it.
     package static let readAheadBytesMax = 64 << 20
     /// Streams recognised in one inode: 16 threads reading one file is the normal case.

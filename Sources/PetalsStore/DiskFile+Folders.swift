@@ -63,11 +63,7 @@ enum Disk {
             let file = try DiskFile.create(part, faults: faults)
             try file.write(bytes, at: 0)
             try file.sync()
-            if case .fail(let code)? = faults?.on(.rename, path, 0) {
-                throw .disk("put in place", path, code)
-            }
-            // SAFETY: both paths are passed as NUL-terminated copies that live through the call.
-            guard unsafe rename(part, path) == 0 else { throw .disk("put in place", path, errno) }
+            try move(part, to: path, faults: faults)
         } catch {
             // The first failure is the one to report; what is left lies in wait for the garbage
             // collection, which knows temporary files by their mark.
@@ -75,6 +71,21 @@ enum Disk {
             throw error
         }
         try syncFolder(folder)
+    }
+
+    /// Gives a file or a folder another place in the same file system, in one step.
+    ///
+    /// What is there, a file or an empty folder, is replaced.
+    static func move(
+        _ source: String, to target: String, faults: DiskFaults?
+    ) throws(PetalsError) {
+        if case .fail(let code)? = faults?.on(.rename, target, 0) {
+            throw .disk("put in place", target, code)
+        }
+        // SAFETY: both paths are passed as NUL-terminated copies that live through the call.
+        guard unsafe rename(source, target) == 0 else {
+            throw .disk("put in place", target, errno)
+        }
     }
 
     /// Waits until the names in a folder are on the disk.

@@ -8,6 +8,7 @@
 //   VERSION, lock, identity.key        the folder itself
 //   petals.sqlite                      `Registry`: models, blobs, classes of shards, sources
 //   manifests/<manifest id>            sealed manifests, named by their digest
+//   publishing/<name>*                 drafts of blobs that are being published (`BlobDraft`)
 //   blobs/<blob id>/<shard>.data       cells at their natural offset; what is absent is a hole
 //   blobs/<blob id>/<shard>.tree       leaf hashes, then cell hashes; all zero where absent
 //
@@ -26,12 +27,17 @@
 // Two bounds hold for what is cached, to the byte: the limit, and the floor of free disk
 // (`FreeSpace`). What is published, held or pinned is not cached, and knows no bound but the disk.
 //
+// A blob that is published here has no id before its last row is sealed. Until then it is a
+// `BlobDraft`, which takes whole rows from the `RowSealer` that sealed them, and becomes the blob's
+// folder by one rename. An interrupted draft goes on: each row shows by itself whether it is done.
+//
 // A published file is not copied. The data shards of its blob are made from it when they are read
 // (`InPlaceSource`), and checked like any other; a file that was changed is noticed and let go.
 //
 // What it never does: talk to the network, keep keys of blobs that are only held, follow a link in
 // its own folder, or name a file after anything but a digest and a number.
 //
-// What is lost on a crash: leaves of cells that were not complete, and what the system had not yet
-// written. Both are fetched again. The registry loses nothing that was committed.
+// What is lost on a crash: leaves of cells and rows of drafts that were not complete, and what the
+// system had not yet written. They are fetched or sealed again. The registry loses nothing that was
+// committed.
 //

@@ -25,6 +25,17 @@ package final class PublishedFile: Sendable {
         try file.read(count: count, at: offset)
     }
 
+    /// Reads as many bytes as `target` has from `offset` on; fewer only at the end of the file.
+    ///
+    /// - Returns: the number of bytes read.
+    /// - Throws: `.system` where the disk fails.
+    package func read(
+        into target: UnsafeMutableRawBufferPointer, at offset: Int
+    ) throws(PetalsError) -> Int {
+        // SAFETY: the caller owns the target during the call.
+        try unsafe file.read(into: target, at: offset)
+    }
+
     /// What tells this content from another, without reading it.
     ///
     /// - Throws: `.system` where the disk fails.

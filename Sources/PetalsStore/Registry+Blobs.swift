@@ -50,14 +50,45 @@ extension Registry {
         }
     }
 
-    /// Forgets the blobs that no model uses and of which no shard is held.
-    func removeOrphans() throws(PetalsError) {
+    /// Enters a blob that was just published with its source, all of its shards seeded.
+    ///
+    /// No model uses it yet: that is for `publish` to say.
+    func adopt(
+        _ blob: BlobRow, source: SourceRow, shards: [ShardIndex]
+    ) throws(PetalsError) {
         try write { database in
-            try database.execute(
+            try Self.upsert(blob, database)
+            try Self.upsert(source, database)
+            try Self.setClass(.seeded, of: shards, blob: blob.blobID, database)
+        }
+    }
+
+    /// The blobs that some model uses.
+    func usedBlobs() throws(PetalsError) -> Set<BlobID> {
+        try read { database in
+            Set(
+                try Data.fetchAll(database, sql: "SELECT DISTINCT blob_id FROM model_blobs")
+                    .compactMap { Digest($0) })
+        }
+    }
+
+    /// Forgets the blobs that no model uses and of which no shard is held.
+    ///
+    /// - Parameter spared: blobs to keep all the same.
+    func removeOrphans(sparing spared: Set<BlobID> = []) throws(PetalsError) {
+        try write { database in
+            let orphans = try Data.fetchAll(
+                database,
                 sql: """
-                    DELETE FROM blobs WHERE blob_id NOT IN (SELECT blob_id FROM model_blobs)
+                    SELECT blob_id FROM blobs WHERE blob_id NOT IN
+                    (SELECT blob_id FROM model_blobs)
                     AND blob_id NOT IN (SELECT blob_id FROM shards WHERE class = 'held')
                     """)
+            for orphan in orphans {
+                if let id = Digest(orphan), spared.contains(id) { continue }
+                try database.execute(
+                    sql: "DELETE FROM blobs WHERE blob_id = ?", arguments: [orphan])
+            }
         }
     }
 
@@ -108,17 +139,21 @@ extension Registry {
     func setClass(
         _ shardClass: ShardClass, of shards: [ShardIndex], blob: BlobID
     ) throws(PetalsError) {
-        try write { database in
-            for shard in shards {
-                let key: StatementArguments = [Data(blob.bytes), shard.rawValue]
-                if shardClass == .cached {
-                    try database.execute(
-                        sql: "DELETE FROM shards WHERE blob_id = ? AND shard = ?", arguments: key)
-                } else {
-                    try database.execute(
-                        sql: "INSERT OR REPLACE INTO shards (blob_id, shard, class) VALUES (?,?,?)",
-                        arguments: key + [shardClass.rawValue])
-                }
+        try write { try Self.setClass(shardClass, of: shards, blob: blob, $0) }
+    }
+
+    private static func setClass(
+        _ shardClass: ShardClass, of shards: [ShardIndex], blob: BlobID, _ database: Database
+    ) throws {
+        for shard in shards {
+            let key: StatementArguments = [Data(blob.bytes), shard.rawValue]
+            if shardClass == .cached {
+                try database.execute(
+                    sql: "DELETE FROM shards WHERE blob_id = ? AND shard = ?", arguments: key)
+            } else {
+                try database.execute(
+                    sql: "INSERT OR REPLACE INTO shards (blob_id, shard, class) VALUES (?,?,?)",
+                    arguments: key + [shardClass.rawValue])
             }
         }
     }

@@ -34,6 +34,7 @@ package final class StateFolder: Sendable {
         try Self.checkVersion(of: absolute, faults: faults)
         try Disk.makeFolder(blobsFolder)
         try Disk.makeFolder(manifestsFolder)
+        try Disk.makeFolder(publishingFolder)
     }
 
     /// The unix socket through which commands reach the running node.
@@ -44,6 +45,8 @@ package final class StateFolder: Sendable {
     package var blobsFolder: String { path + "/blobs" }
     /// One file for each sealed manifest.
     package var manifestsFolder: String { path + "/manifests" }
+    /// Blobs that are being published; see `BlobDraft`.
+    package var publishingFolder: String { path + "/publishing" }
     /// The registry.
     package var database: String { path + "/petals.sqlite" }
 

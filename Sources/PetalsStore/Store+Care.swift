@@ -69,12 +69,14 @@ extension Store {
     /// and blobs that no model uses and nobody holds.
     ///
     /// Shards that stayed pinned although no model of theirs is, as after a crash, are cached
-    /// again. For the start of a node, before anybody works with the store.
+    /// again. Publications that can go on where they were interrupted stay for a week.
+    ///
+    /// For the start of a node, before anybody works with the store.
     package func collectGarbage() throws(PetalsError) {
         let folder = context.folder
         let live = Set(allBlobs().map(\.id))
         try releasePins()
-        try registry.removeOrphans()
+        try registry.removeOrphans(sparing: try collectDrafts())
         let blobs = Set(try registry.blobs().map(\.blobID))
         try remove(blobs: live.subtracting(blobs).sorted())
         for name in try Disk.names(in: folder.blobsFolder) {

@@ -10,7 +10,7 @@ package final class Store: Sendable {
     let context: StoreContext
     private let live = Mutex(Live())
     /// Held while a blob is opened or removed, so that there is one instance of each.
-    private let opening = Stripe()
+    let opening = Stripe()
 
     private struct Live: Sendable {
         var blobs: [BlobID: StoredBlob] = [:]
@@ -47,6 +47,7 @@ package final class Store: Sendable {
         context = try StoreContext(
             folder: folder, logger: logger, limit: limit, floor: floor, filesMax: filesMax,
             probe: probe)
+        try countDrafts()
         let sources = try registry.sources()
         for row in try registry.blobs() {
             guard let descriptor = row.descriptor else { continue }
@@ -169,14 +170,14 @@ package final class Store: Sendable {
         }
     }
 
-    private func openBlob(
-        _ row: BlobRow, descriptor: [UInt8]
+    /// Opens a blob and makes it known; the caller holds `opening`, or is alone.
+    ///
+    /// - Parameter source: where its data shards come from, when that is known already.
+    func openBlob(
+        _ row: BlobRow, descriptor: [UInt8], source: SourceRow? = nil
     ) throws(PetalsError) -> StoredBlob {
         try Disk.makeFolder(context.folder.blobsFolder + "/" + row.blobID.hex)
-        let number = live.withLock { live in
-            live.numbers += 1
-            return live.numbers
-        }
+        let number = takeNumber()
         let registry = registry
         let logger = context.logger
         let blob = try StoredBlob(
@@ -190,9 +191,18 @@ package final class Store: Sendable {
                     logger.warning("\(error)")
                 }
             })
+        if let source { try blob.begin(with: source) }
         context.register(blob)
         live.withLock { $0.blobs[row.blobID] = blob }
         return blob
+    }
+
+    /// A number that no blob or draft has had while this store runs.
+    func takeNumber() -> Int32 {
+        live.withLock { live in
+            live.numbers += 1
+            return live.numbers
+        }
     }
 }
 

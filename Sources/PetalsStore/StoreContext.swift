@@ -9,6 +9,7 @@ final class StoreContext: Sendable {
     let logger: Logger
     let files: FileTable
     let ledger: Mutex<SpaceLedger>
+    let drafts = Mutex(DraftBook())
     private let probe: DiskProbe
     private let blobs = Mutex<[Int32: WeakBlob]>([:])
 

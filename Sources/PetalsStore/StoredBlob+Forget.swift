@@ -211,7 +211,7 @@ extension StoredBlob {
     /// stripes.
     ///
     /// - Parameter ending: what else has to be deleted.
-    private func emptying(
+    func emptying(
         _ shards: [ShardIndex], ending: () throws(PetalsError) -> Void
     ) throws(PetalsError) {
         let gone = shards.map { shard in

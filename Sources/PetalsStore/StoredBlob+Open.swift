@@ -31,7 +31,7 @@ extension StoredBlob {
     /// Enters a shard's map, and its cells in the accounts.
     ///
     /// Cells that the limit has no room for are let go; nobody has seen them yet.
-    private func install(_ found: ShardMap, _ shard: ShardIndex) {
+    func install(_ found: ShardMap, _ shard: ShardIndex) {
         var map = found
         let (shardClass, isStored) = state.withLock { state in
             (self.shardClass(of: shard, state), !isInPlace(shard, state))
@@ -65,7 +65,7 @@ extension StoredBlob {
         state.withLock { $0.maps[shard] = entered }
     }
 
-    private func readMap(_ shard: ShardIndex) throws(PetalsError) -> ShardMap {
+    func readMap(_ shard: ShardIndex) throws(PetalsError) -> ShardMap {
         let cellCount = geometry.cellCount(of: shard)
         var map = ShardMap(cellCount: cellCount)
         guard let tree = try file(shard, .tree) else { return map }

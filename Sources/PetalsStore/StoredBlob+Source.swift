@@ -5,8 +5,7 @@ internal import Synchronization
 extension StoredBlob {
     /// Lets the data shards be made from a published file from now on.
     ///
-    /// What of them was stored is deleted; the hashes stay, as they are the same. A publication
-    /// calls this before it writes its trees, and registers the source at its end.
+    /// What of them was stored is deleted; the hashes stay, as they are the same.
     ///
     /// - Throws: `.corrupt` where the record does not fit the blob, `.system` from the disk.
     package func attach(_ row: SourceRow) throws(PetalsError) {
@@ -30,6 +29,12 @@ extension StoredBlob {
                 }
             }
         }
+    }
+
+    /// The same for a blob of which nobody knows yet and no shard was opened.
+    func begin(with row: SourceRow) throws(PetalsError) {
+        let source = try InPlaceSource(row, descriptor: descriptor)
+        state.withLock { $0.source = source }
     }
 
     /// The published file, while it is what it was when it was published.

@@ -9,7 +9,7 @@ internal import Synchronization
 /// is being written for some cells), `state` (the maps in memory; never held during disk work).
 /// Reading takes only the last, for nanoseconds, and notices by `ShardMap.forgotten` when a cell
 /// was evicted under it.
-package final class StoredBlob: Sendable {
+package final class StoredBlob: ShardFolder {
     /// The SHA-256 of `sealedDescriptor`.
     package let id: BlobID
     /// The key that opens the descriptor, and names the blob's topic.

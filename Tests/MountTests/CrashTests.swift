@@ -38,6 +38,43 @@ extension MountTests {
             }
         }
 
+        /// S25: a publication that was ended goes on; it seals less, and comes to the same blob.
+        ///
+        /// A process that is done before the signal comes tells nothing; then again, elsewhere.
+        @Test(arguments: [(SIGKILL, 1), (SIGKILL, 20), (SIGTERM, 8), (SIGINT, 3)])
+        func endedPublicationGoesOn(signal: Int32, rows: Int) async throws {
+            try await World.with { world in
+                let source = try await Samples.noise(world, "model.gguf", bytes: 48_000_001)
+                let whole = try await world.petals("whole", "publish", source, "--json")
+                let expected = try whole.decode(PublishReport.self)
+                #expect(expected.resumed == 0)
+                for attempt in 0..<8 {
+                    let state = "ended-\(attempt)"
+                    let publish = try world.start(
+                        ["petalsfs", "publish", source, "--state", world.path(state)])
+                    try await World.wait("\(rows) rows to be sealed") {
+                        !publish.isRunning || world.sealedRows(state) >= rows
+                    }
+                    publish.send(signal)
+                    guard try await publish.finish().code != 0 else { continue }
+                    let listing = try await world.petals(state, "ls", "--json")
+                    #expect(try listing.decode([ModelReport].self).isEmpty, listing.told)
+                    try await world.expectClean(state)
+                    let again = try await world.petals(state, "publish", source, "--json")
+                    let report = try again.decode(PublishReport.self)
+                    #expect(report.resumed >= rows * 262_144, again.told)
+                    #expect(report.files == expected.files)
+                    try await world.expectClean(state)
+                    #expect(
+                        try FileManager.default.contentsOfDirectory(
+                            atPath: world.path(state) + "/publishing"
+                        ).isEmpty)
+                    return
+                }
+                Issue.record("no publication could be ended before it was done")
+            }
+        }
+
         @Test func killedWhileHolding() async throws {
             try await World.with { world in
                 let source = try await Samples.noise(world, "model.gguf", bytes: 12_000_001)
@@ -109,6 +146,18 @@ extension MountTests {
 }
 
 extension World {
+    /// Rows that the interrupted or running publication of a state has sealed: a digest for each.
+    func sealedRows(_ state: String) -> Int {
+        let folder = path(state) + "/publishing"
+        // Before the first row there is no such file.
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        guard let name = names.first(where: { $0.hasSuffix(".rows") }),
+            let digests = FileManager.default.contents(atPath: folder + "/" + name)
+        else { return 0 }
+        return stride(from: 0, to: digests.count, by: 32)
+            .count { start in digests[start..<start + 32].contains { $0 != 0 } }
+    }
+
     /// Expects that `verify` finds nothing wrong in a state that no node uses.
     func expectClean(
         _ state: String, sourceLocation: SourceLocation = #_sourceLocation

@@ -200,7 +200,10 @@ import Testing
         let absent = CellAddress(shard: ShardIndex(8), cell: CellIndex(0))
         #expect(code([cells[1], cells[2]], absent) == .badInput)
         // Parity that its publisher made of other data: every leaf verifies, the row does not fit.
-        let false2 = VerifiedLeaves(sealing: cells[2].address, bytes: cells[3].bytes)
+        let false2 = try #require(
+            VerifiedLeaves.checked(
+                address: cells[2].address, leaves: cells[3].leaves, bytes: cells[3].bytes,
+                leafHashes: cells[3].leafHashes))
         #expect(code([cells[1], false2], target) == .corrupt)
     }
 }

@@ -41,7 +41,7 @@ extension NodeService {
                 link: Self.withHints(publication.link, hints),
                 relay: Self.withHints(publication.relayCap.nameless, hints),
                 manifest: publication.manifestID.hex, size: publication.manifest.size,
-                stored: publication.manifest.storedSize,
+                stored: publication.manifest.storedSize, resumed: publication.resumedBytes,
                 files: publication.manifest.entries.map(Self.file)))
     }
 

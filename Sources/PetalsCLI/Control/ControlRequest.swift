@@ -93,6 +93,8 @@ struct PublishedModel: Codable, Sendable {
     var manifest: String
     var size: Int
     var stored: Int
+    /// Bytes that an interrupted attempt had sealed, and this one did not seal again.
+    var resumed: Int
     var files: [File]
 }
 

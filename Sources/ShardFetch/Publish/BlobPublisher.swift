@@ -1,33 +1,18 @@
-internal import Dispatch
 internal import PetalsCodec
 internal import PetalsCore
 internal import PetalsStore
 internal import Synchronization
 
-/// Seals one file into a blob; the three passes of `Publisher`.
+/// Seals one file into a blob; the two passes of `Publisher`.
 struct BlobPublisher {
     /// A file that is a blob of the store now.
     struct Sealed {
         let row: BlobRow
         let source: SourceRow
         let isReused: Bool
+        /// Bytes of the stored stream that an earlier attempt had sealed.
+        var resumedBytes = 0
     }
-
-    /// What the survey found out.
-    struct Survey {
-        let sha256: Digest
-        let storedSHA256: Digest
-        let frames: FrameTable
-    }
-
-    /// Rows sealed at the same time, each on its own core: a row of 16 + 8 cells takes 10 MiB.
-    static let rowsAtOnce = 2
-    /// Frames read and coded at the same time.
-    static let framesAtOnce = 16
-    /// Frames tried for the codec, spread evenly over the file.
-    static let samplesMax = 16
-    /// A coded file takes at most this share of its plaintext: below 3 % saved, raw is better.
-    static let worthwhileShare = 0.97
 
     let publisher: Publisher
     let options: Publisher.Options
@@ -35,42 +20,121 @@ struct BlobPublisher {
 
     private var store: Store { publisher.store }
 
-    func publish(_ file: SourceListing.File) throws(PetalsError) -> Sealed {
+    /// The name under which the same publication of the same file finds its draft again.
+    func draftName(of file: SourceListing.File) -> Digest {
+        let shards = options.shards.map { "\($0.data)/\($0.group)" } ?? ""
+        let parts = [
+            "petalsfs draft v1", file.path, file.modelPath.description,
+            options.isPrivate ? "private" : "public", shards,
+        ]
+        return sha256(Array(parts.joined(separator: "\0").utf8))
+    }
+
+    /// Publishes a file, or goes on where that was interrupted.
+    ///
+    /// - Parameter claim: the draft of `draftName(of:)`; the caller discards it when the model is
+    ///   registered. A draft of a file that has changed, or that filled the disk, is discarded
+    ///   here.
+    func publish(
+        _ file: SourceListing.File, claim: DraftClaim
+    ) throws(PetalsError) -> Sealed {
+        do throws(PetalsError) {
+            return try seal(file, claim)
+        } catch {
+            if error.code == .noSpace || error.code == .badInput {
+                // The first failure is the one to report; what stays is removed at the next start.
+                try? claim.discard()
+            }
+            throw error
+        }
+    }
+
+    private func seal(
+        _ file: SourceListing.File, _ claim: DraftClaim
+    ) throws(PetalsError) -> Sealed {
         let disk = try PublishedFile(opening: file.path)
         let stamp = try disk.readStamp()
         if let known = try findUnchanged(file, stamp) {
-            meter.add(3 * file.size)
+            meter.add(2 * file.size)
             return known
         }
         let reader = StreamReader(file: disk, path: file.path, size: stamp.size, stamp: stamp)
-        let survey = try survey(reader)
-        let geometry = try BlobGeometry.standard(
-            storedLength: survey.frames.storedLength, dataShards: options.shards?.data,
+        let kept = try keptJournal(of: claim, file, stamp)
+        let journal: DraftJournal
+        if let kept {
+            journal = kept
+            meter.add(file.size)
+        } else {
+            journal = try survey(reader)
+        }
+        let relayKey = journal.relayKey
+        if let blob = store.allBlobs().first(where: { $0.relayKey == relayKey }) {
+            let source = source(of: journal, blob.id)
+            if try reuse(blob, source) {
+                meter.add(file.size)
+                return Sealed(row: Self.row(blob), source: source, isReused: true)
+            }
+        }
+        if kept == nil { try claim.begin(journal) }
+        let draft = try store.openDraft(claim, journal: journal)
+        let pipeline = BlockPipeline(
+            geometry: journal.geometry, blobKey: journal.record.blobKey)
+        let resumed = Atomic<Int>(0)
+        try draft.findSealedRows { [meter] row in
+            let bytes = pipeline.streamRange(of: row).count
+            resumed.wrappingAdd(bytes, ordering: .relaxed)
+            meter.add(stored: bytes, of: journal.record)
+        }
+        try SealingPass(reader: reader, draft: draft, pipeline: pipeline, meter: meter).run()
+        guard try reader.isUnchanged() else { throw reader.changed }
+        let (row, record) = try draft.finish()
+        let source = source(of: journal, record.blobID)
+        try store.adopt(draft, as: row, source: source)
+        return Sealed(
+            row: row, source: source, isReused: false,
+            resumedBytes: resumed.load(ordering: .relaxed))
+    }
+
+    /// What an interrupted publication of this very file knew after its first pass.
+    private func keptJournal(
+        of claim: DraftClaim, _ file: SourceListing.File, _ stamp: FileStamp
+    ) throws(PetalsError) -> DraftJournal? {
+        guard let journal = try claim.readJournal(), journal.path == file.path,
+            journal.stamp == stamp, journal.record.size == stamp.size,
+            try journal.geometry == geometry(storedLength: journal.geometry.storedLength)
+        else { return nil }
+        return journal
+    }
+
+    private func geometry(storedLength: Int) throws(PetalsError) -> BlobGeometry {
+        try BlobGeometry.standard(
+            storedLength: storedLength, dataShards: options.shards?.data,
             groupShards: options.shards?.group)
+    }
+
+    private func survey(_ reader: StreamReader) throws(PetalsError) -> DraftJournal {
+        let survey = try FileSurvey(of: reader, meter: meter)
+        let geometry = try geometry(storedLength: survey.frames.storedLength)
         let key =
             options.isPrivate
             ? SecretKey.random()
             : KeyDerivation.blobKey(storedSHA256: survey.storedSHA256, geometry: geometry)
-        let relayKey = KeyDerivation.relayKey(of: key)
-        if let blob = store.allBlobs().first(where: { $0.relayKey == relayKey }) {
-            let source = source(blob.id, file, stamp, survey, key)
-            if try reuse(blob, source) {
-                meter.add(2 * file.size)
-                return Sealed(row: Self.row(blob), source: source, isReused: true)
-            }
-        }
-        let pipeline = BlockPipeline(geometry: geometry, blobKey: key)
-        var builder = TreeBuilder(geometry: geometry)
-        let digest = try eachRow(reader, survey.frames, pipeline) { builder.add($0) }
-        guard digest == survey.storedSHA256 else { throw SourceListing.changed(file.path) }
-        let (sealedDescriptor, id) = SealedDescriptor.seal(
-            builder.descriptor(), relayKey: relayKey)
-        let source = source(id, file, stamp, survey, key)
-        let blob = try store.blob(id: id, relayKey: relayKey, descriptor: sealedDescriptor)
-        try fill(
-            blob, source, builder.layers(), storedSHA256: survey.storedSHA256, reader: reader,
-            pipeline: pipeline)
-        return Sealed(row: Self.row(blob), source: source, isReused: false)
+        return DraftJournal(
+            path: reader.path, stamp: reader.stamp, geometry: geometry,
+            record: FileRecord(
+                size: reader.size, sha256: survey.sha256, frames: survey.frames, blobID: .zero,
+                blobKey: key),
+            sums: survey.sums)
+    }
+
+    private func source(of journal: DraftJournal, _ id: BlobID) -> SourceRow {
+        SourceRow(
+            blobID: id, path: journal.path, stamp: journal.stamp,
+            record: journal.completed(id).record)
+    }
+
+    private static func row(_ blob: StoredBlob) -> BlobRow {
+        BlobRow(blobID: blob.id, relayKey: blob.relayKey, descriptor: blob.sealedDescriptor)
     }
 
     // MARK: What is here already
@@ -112,101 +176,5 @@ struct BlobPublisher {
         (0..<blob.geometry.shardCount).allSatisfy {
             blob.holdings(of: ShardIndex($0)).isComplete
         }
-    }
-
-    private func source(
-        _ id: BlobID, _ file: SourceListing.File, _ stamp: FileStamp, _ survey: Survey,
-        _ key: SecretKey
-    ) -> SourceRow {
-        SourceRow(
-            blobID: id, path: file.path, stamp: stamp,
-            record: FileRecord(
-                size: stamp.size, sha256: survey.sha256, frames: survey.frames, blobID: id,
-                blobKey: key))
-    }
-
-    private static func row(_ blob: StoredBlob) -> BlobRow {
-        BlobRow(blobID: blob.id, relayKey: blob.relayKey, descriptor: blob.sealedDescriptor)
-    }
-
-    // MARK: Passes
-
-    /// The first pass: codec, digests, frame lengths.
-    private func survey(_ reader: StreamReader) throws(PetalsError) -> Survey {
-        let codec = FrameCoder.chooseCodec(samples: try reader.samples(Self.samplesMax))
-        var plain = StreamingSHA256()
-        var stored = StreamingSHA256()
-        var lengths: [UInt32] = []
-        try reader.eachBatch(codec: codec, frames: Self.framesAtOnce) { batch in
-            for frame in batch {
-                plain.update(frame.plain)
-                guard codec != .raw else { continue }
-                stored.update(frame.coded)
-                lengths.append(UInt32(clamping: frame.coded.count))
-            }
-            meter.add(batch.reduce(0) { $0 + $1.plain.count })
-        }
-        let sha256 = plain.finalize()
-        let storedLength = lengths.reduce(0) { $0 + Int($1) }
-        // The samples promised more than the file kept: a raw file is read leaf by leaf.
-        // And a terabyte's frame table would not fit into a manifest.
-        guard codec != .raw, Double(storedLength) <= Self.worthwhileShare * Double(reader.size),
-            lengths.count * 4 <= Limits.manifestBytesMax / 4
-        else {
-            return Survey(
-                sha256: sha256, storedSHA256: sha256,
-                frames: try FrameTable(size: reader.size, codec: .raw, lengths: []))
-        }
-        return Survey(
-            sha256: sha256, storedSHA256: stored.finalize(),
-            frames: try FrameTable(size: reader.size, codec: codec, lengths: lengths))
-    }
-
-    /// Seals the file row by row and hands the rows over in order.
-    ///
-    /// - Returns: the SHA-256 of the stored stream as it was this time.
-    private func eachRow(
-        _ reader: StreamReader, _ frames: FrameTable, _ pipeline: BlockPipeline,
-        body: (SealedRow) throws(PetalsError) -> Void
-    ) throws(PetalsError) -> Digest {
-        var digest = StreamingSHA256()
-        var stream = StoredStream(reader: reader, frames: frames)
-        let rowCount = pipeline.geometry.rowCount
-        for first in stride(from: 0, to: rowCount, by: Self.rowsAtOnce) {
-            let rows = (first..<min(first + Self.rowsAtOnce, rowCount)).map { RowIndex($0) }
-            var pieces: [[UInt8]] = []
-            for row in rows {
-                let piece = try stream.take(pipeline.streamRange(of: row).count)
-                digest.update(piece)
-                pieces.append(piece)
-            }
-            let streams = pieces
-            let sealed = concurrentMap(rows.count) {
-                pipeline.sealRow(rows[$0], stream: streams[$0])
-            }
-            for row in sealed { try body(row) }
-            let share = Double(reader.size) / Double(max(frames.storedLength, 1))
-            meter.add(Int(Double(streams.reduce(0) { $0 + $1.count }) * share))
-        }
-        return digest.finalize()
-    }
-
-    /// The third pass: keeps the trees, and the parity shards.
-    private func fill(
-        _ blob: StoredBlob, _ source: SourceRow, _ layers: [CellLayer], storedSHA256: Digest,
-        reader: StreamReader, pipeline: BlockPipeline
-    ) throws(PetalsError) {
-        try blob.attach(source)
-        for layer in layers { try blob.keep(layer) }
-        let shards = (0..<blob.geometry.shardCount).map { ShardIndex($0) }
-        try store.setClass(.seeded, of: shards, blob: blob.id)
-        let digest = try eachRow(reader, source.record.frames, pipeline) {
-            (row) throws(PetalsError) in
-            for cell in row.cells { try blob.write(cell) }
-        }
-        guard digest == storedSHA256, try reader.isUnchanged() else {
-            throw SourceListing.changed(source.path)
-        }
-        try blob.flush()
     }
 }

@@ -1,3 +1,4 @@
+internal import PetalsCore
 internal import Synchronization
 
 /// Adds up work that several threads do and reports it.
@@ -13,6 +14,12 @@ final class ProgressMeter: Sendable {
 
     func add(_ bytes: Int) {
         report(min(done.wrappingAdd(bytes, ordering: .relaxed).newValue, total), total)
+    }
+
+    /// Adds bytes of a file's stored stream as the plaintext that they stand for.
+    func add(stored bytes: Int, of record: FileRecord) {
+        let share = Double(record.size) / Double(max(record.frames.storedLength, 1))
+        add(Int(Double(bytes) * share))
     }
 
     func finish() { report(total, total) }

@@ -5,19 +5,20 @@ package import PetalsStore
 
 /// Turns a file or a folder of this machine into a published model.
 ///
-/// Each file of 64 KiB or more goes through three passes, row by row, in memory that does not grow
-/// with its size:
+/// Each file of 64 KiB or more goes through two passes, in memory that does not grow with its size:
 ///
-/// 1. *survey*: choose the codec, hash the plaintext and the stored stream. A public file's key is
-///    derived from that hash, so nothing can be sealed before it is known.
-/// 2. *seal*: encrypt, add parity, hash all leaves: the tree's roots, and with them the blob's id.
-/// 3. *store*: the same again, now writing the parity shards and the trees. The data shards stay
-///    where they are: they are made from the user's file whenever a peer asks.
+/// 1. *survey* (`FileSurvey`): choose the codec, hash the plaintext and the stored stream. A public
+///    file's key is derived from that hash, so nothing can be sealed before it is known.
+/// 2. *seal* (`SealingPass`): encrypt, add parity, hash all leaves, and write parity and trees as
+///    they come to a `BlobDraft`. The last row gives the tree's roots, and with them the blob's id
+///    and its place in the store. The data shards stay where they are: they are made from the
+///    user's file whenever a peer asks.
 ///
 /// A file that was published before, under any name, stops after the survey (or before it, when the
 /// very file did not change): its blob is here already. The registry learns of the whole
-/// publication in one transaction at the end, so whatever ends the process before that leaves files
-/// that nobody refers to, and the next start removes them.
+/// publication in one transaction at the end. Whatever ends the process before that leaves drafts,
+/// and blobs that their journals speak for: the same publication of the same unchanged files goes
+/// on with them, and nobody else sees them.
 ///
 /// Blocking throughout: callers run it on a thread of their own.
 package struct Publisher: Sendable {
@@ -41,9 +42,11 @@ package struct Publisher: Sendable {
         package let relayCap: ModelLink
         /// Files whose blob was here before.
         package let reusedFiles: Int
+        /// Bytes that an earlier attempt had sealed, and this one did not seal again.
+        package let resumedBytes: Int
     }
 
-    /// How far it is: bytes of plaintext that all passes have gone through, of all they will.
+    /// How far it is: bytes of plaintext that both passes have gone through, of all they will.
     package typealias Progress = @Sendable (_ done: Int, _ total: Int) -> Void
 
     let store: Store
@@ -70,19 +73,23 @@ package struct Publisher: Sendable {
         let name = options.name ?? listing.name
         try ModelPath.check(component: name)
         let existing = try store.registry.model(named: name)
-        let meter = ProgressMeter(total: listing.bytes * 3, report: progress)
+        let meter = ProgressMeter(total: listing.bytes * 2, report: progress)
         var entries: [ManifestEntry] = []
         var blobs: [BlobRow] = []
         var sources: [SourceRow] = []
         var reused = 0
+        var resumed = 0
+        var claims: [DraftClaim] = []
         for file in listing.files {
             if file.isInlined {
                 entries.append(try file.inlinedEntry())
-                meter.add(3 * file.size)
+                meter.add(2 * file.size)
                 continue
             }
-            let sealed = try BlobPublisher(publisher: self, options: options, meter: meter)
-                .publish(file)
+            let sealing = BlobPublisher(publisher: self, options: options, meter: meter)
+            let claim = try store.claimDraft(sealing.draftName(of: file))
+            claims.append(claim)
+            let sealed = try sealing.publish(file, claim: claim)
             entries.append(
                 ManifestEntry(
                     path: file.modelPath, executable: file.isExecutable,
@@ -90,6 +97,7 @@ package struct Publisher: Sendable {
             blobs.append(sealed.row)
             sources.append(sealed.source)
             if sealed.isReused { reused += 1 }
+            resumed += sealed.resumedBytes
         }
         var metadata = options.metadata
         if metadata.format.isEmpty { metadata.format = listing.format }
@@ -101,6 +109,8 @@ package struct Publisher: Sendable {
             name: name, manifestID: sealed.id, capability: .read(sealed.readKey),
             origin: .published, addedAt: Int(Date().timeIntervalSince1970))
         try register(row, replacing: existing, sealed: sealed, blobs: blobs, sources: sources)
+        // Registered is registered: journals that stay are removed at the next start.
+        for claim in claims { try? claim.discard() }
         for blob in blobs {
             if let stored = store.blob(blob.blobID) { onBlob(stored) }
         }
@@ -108,7 +118,7 @@ package struct Publisher: Sendable {
         return Publication(
             name: name, manifest: manifest, manifestID: sealed.id,
             link: sealed.link(name: name), relayCap: sealed.relayCap(name: name),
-            reusedFiles: reused)
+            reusedFiles: reused, resumedBytes: resumed)
     }
 
     /// Writes the publication into the registry.

@@ -19,6 +19,7 @@ struct PublishReport: Decodable {
     let manifest: String
     let size: Int
     let stored: Int
+    let resumed: Int
     let files: [File]
 }
 

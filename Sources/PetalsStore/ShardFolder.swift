@@ -2,8 +2,18 @@ internal import Logging
 internal import PetalsCodec
 internal import PetalsCore
 
-/// Where things lie in a shard's files.
-extension StoredBlob {
+/// A folder with the files of a blob's shards, and where things lie in them.
+///
+/// `StoredBlob` is one, and `BlobDraft`, which becomes a stored blob without moving a byte.
+protocol ShardFolder: Sendable {
+    var geometry: BlobGeometry { get }
+    /// The store's number for the blob while it runs.
+    var number: Int32 { get }
+    var folder: String { get }
+    var context: StoreContext { get }
+}
+
+extension ShardFolder {
     func path(_ shard: ShardIndex, _ kind: FileTable.Kind) -> String {
         "\(folder)/\(shard).\(kind == .data ? "data" : "tree")"
     }
