@@ -7,9 +7,9 @@ package import PetalsCore
 ///
 /// Sealing goes row by row (`RowSealer`), so that a publication of any size needs the memory of a
 /// few rows; a node that publishes in place seals parts of single data cells again whenever it is
-/// asked for them (`sealLeaves`). Opening starts from leaves that were verified and lie side by side; it
-/// touches only what the wanted range needs. Whole cells that nobody has are rebuilt from others of
-/// their row before they are opened (`VerifiedLeaves.rebuilt`), which needs no key.
+/// asked for them (`sealLeaves`). Opening starts from leaves that were verified and lie side by
+/// side; it touches only what the wanted range needs. Whole cells that nobody has are rebuilt from
+/// others of their row before they are opened (`VerifiedLeaves.rebuilt`), which needs no key.
 package struct BlockPipeline: Sendable {
     package let geometry: BlobGeometry
     let cipher: StreamCipher

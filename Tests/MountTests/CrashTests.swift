@@ -38,7 +38,7 @@ extension MountTests {
             }
         }
 
-        /// S25: a publication that was ended goes on; it seals less, and comes to the same blob.
+        /// S30: a publication that was ended goes on; it seals less, and comes to the same blob.
         ///
         /// A process that is done before the signal comes tells nothing; then again, elsewhere.
         @Test(arguments: [(SIGKILL, 1), (SIGKILL, 20), (SIGTERM, 8), (SIGINT, 3)])

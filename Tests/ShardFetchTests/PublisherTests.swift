@@ -65,23 +65,16 @@ import Testing
             return publication
         }
 
-        /// Disk operations of a whole attempt: rarely one or two more or fewer, as threads meet.
-        static func countOperations(rawBytes: Int = 1_300_000) throws -> Int {
+        /// An attempt on a disk that is gone after so many operations, all or those on rows' digests
+        /// only; false where it was enough.
+        func interrupt(
+            after operations: Int, on suffix: String = "", isPrivate: Bool = false
+        ) throws -> Bool {
             let count = Mutex(0)
-            let faults = DiskFaults { _, _, _ in
-                count.withLock { $0 += 1 }
-                return nil
-            }
-            _ = try Desk(rawBytes: rawBytes).attempt(faults: faults)
-            return count.withLock { $0 }
-        }
-
-        /// An attempt on a disk that is gone after so many operations; false where it was enough.
-        func interrupt(after operations: Int, isPrivate: Bool = false) throws -> Bool {
-            let count = Mutex(0)
-            let faults = DiskFaults { _, _, _ in
+            let faults = DiskFaults { operation, path, _ in
                 let isGone = count.withLock { count in
-                    count += 1
+                    let isMeant = suffix.isEmpty || (operation == .write && path.hasSuffix(suffix))
+                    if isMeant || count > operations { count += 1 }
                     return count > operations
                 }
                 return isGone ? .fail(EIO) : nil
@@ -93,6 +86,13 @@ import Testing
                 #expect(error.code == .system)
                 return true
             }
+        }
+
+        /// An attempt that ends when so many rows are sealed.
+        ///
+        /// The coded file has one, and comes before the raw one.
+        func interrupt(afterRows rows: Int, isPrivate: Bool = false) throws {
+            #expect(try interrupt(after: rows, on: ".rows", isPrivate: isPrivate))
         }
 
         var drafts: [String] {
@@ -126,20 +126,19 @@ import Testing
         let desk = try Desk(rawBytes: size)
         let before = 6 + 2 * 900_000
         let firstBatch = before + 16 * Limits.frameBytes
-        let all = try Desk.countOperations(rawBytes: size)
-        #expect(try desk.interrupt(after: all * 2 / 3))
+        try desk.interrupt(afterRows: 4)
         #expect(desk.progress.withLock { $0.contains(firstBatch) })
         let again = try desk.attempt()
         let reports = desk.progress.withLock { $0 }
         #expect(!reports.contains(firstBatch), "the first pass is not repeated")
         #expect(reports.contains(before + size))
-        #expect(again.resumedBytes > 0)
+        #expect(again.resumedBytes == 3 * 2 * Limits.cellBytes)
         #expect(reports.last == before + 2 * size)
     }
 
     @Test func aChangedFileStartsOver() throws {
         let desk = try Desk()
-        #expect(try desk.interrupt(after: Desk.countOperations() / 2))
+        try desk.interrupt(afterRows: 2)
         #expect(try !desk.drafts.isEmpty)
         var generator = SeededGenerator(seed: 22)
         let (raw, coded) = (generator.bytes(1_300_000), generator.bytes(900_000))
@@ -157,7 +156,7 @@ import Testing
     /// A private file's key is drawn once, and kept where only the owner of the node can look.
     @Test func aPrivateFileKeepsItsKey() throws {
         let desk = try Desk()
-        #expect(try desk.interrupt(after: Desk.countOperations() / 2, isPrivate: true))
+        try desk.interrupt(afterRows: 2, isPrivate: true)
         let folder = try StateFolder(opening: desk.state)
         let store = try Store(folder: folder, logger: desk.book.logger, limit: nil)
         var keys: Set<SecretKey> = []
@@ -176,7 +175,7 @@ import Testing
         folder.release()
         #expect(!keys.isEmpty)
         let again = try desk.attempt(isPrivate: true)
-        #expect(again.resumedBytes > 0)
+        #expect(again.resumedBytes == 2 * Limits.cellBytes)
         let used = again.manifest.entries.compactMap { entry -> SecretKey? in
             guard case .record(let record) = entry.content else { return nil }
             return record.blobKey

@@ -122,7 +122,6 @@ struct WaitingTests {
         #expect(hot.bytes == 0)
     }
 
-<<<<<<< HEAD
     /// What was read leaves its place to others, though an old cell stays that nobody reads.
     @Test func cellsThatWereReadMakeRoom() throws {
         let hot = HotCells(bytesMax: 3 * Limits.cellBytes)
@@ -136,7 +135,8 @@ struct WaitingTests {
         }
         #expect(hot.present(key(unread)) == LeafSet(unread.leaves))
         #expect(hot.bytes == unread.bytes.count)
-=======
+    }
+
     /// One blob is let go of; another stays, and is counted right afterwards.
     @Test func aBlobLeavesTheMemory() throws {
         let cells = try (0..<2).map { try cell($0, 0) }
@@ -164,7 +164,7 @@ struct WaitingTests {
     @Test func aReaderWhoComesBetweenIsServed() async throws {
         let sample = try Self.sample.get()
         var options = LoopbackNode.Options()
-        options.hotBytesMax = 0
+        options.memory = .none
         let node = try LoopbackNode(options)
         let engine = node.node.engine
         let session = engine.session(for: try sample.install(in: node.store, shards: []))
@@ -183,7 +183,6 @@ struct WaitingTests {
         engine.want([key: LeafSet(2..<9)], ticket: ticket)
         engine.wantBulk(session, [whole.address])
         #expect(engine.wantedCells == 0)
->>>>>>> c2e14ff (Pin, unpin and evict models, and fetch every byte once)
     }
 
     @Test func noRoomAtAllKeepsNothing() throws {

@@ -8,7 +8,8 @@ struct Publish: AsyncParsableCommand {
         abstract: "Publishes a file or a folder as a model and prints its link.",
         discussion: """
             The file stays where it is and is served from there; only parity is stored beside it. \
-            Whoever has a public file can tell that you hold it; --private hides that.
+            Whoever has a public file can tell that you hold it; --private hides that. \
+            A publication that was interrupted goes on when it is run again.
             """)
 
     @Argument(help: "The file or folder.", completion: .file())
@@ -54,6 +55,9 @@ struct Publish: AsyncParsableCommand {
         Terminal.print("name    \(model.name)")
         Terminal.print("size    \(ByteCount(model.size)), stored \(ByteCount(model.stored))")
         Terminal.print("files   \(model.files.count)")
+        if model.resumed > 0 {
+            Terminal.print("resumed \(ByteCount(model.resumed)) that were sealed before")
+        }
         Terminal.print("relay   \(model.relay)")
         Terminal.print(model.link)
     }

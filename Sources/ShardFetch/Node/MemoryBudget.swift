@@ -9,14 +9,16 @@ package struct MemoryBudget: Hashable, Sendable {
     package let bytes: Int
 
     /// The budget unless another is given: 256 MiB.
-    package static let standard = MemoryBudget()
+    package static let standard = MemoryBudget(unchecked: 256 << 20)
+    /// Nothing stays in memory for a reader; for tests of what happens then.
+    package static let none = MemoryBudget(unchecked: 0)
 
     /// The least that works: a row of 16 cells under way and another in memory for each of four
     /// readers.
     package static let leastBytes = 64 << 20
 
-    private init() {
-        bytes = 256 << 20
+    private init(unchecked bytes: Int) {
+        self.bytes = bytes
     }
 
     /// Shares out so many bytes.
