@@ -65,8 +65,9 @@ import Testing
             return publication
         }
 
-        /// An attempt on a disk that is gone after so many operations, all or those on rows' digests
-        /// only; false where it was enough.
+        /// An attempt on a disk that is gone after so many operations; false where it was enough.
+        ///
+        /// Counts all operations, or only writes to files whose names end in `suffix`.
         func interrupt(
             after operations: Int, on suffix: String = "", isPrivate: Bool = false
         ) throws -> Bool {
@@ -132,7 +133,9 @@ import Testing
         let reports = desk.progress.withLock { $0 }
         #expect(!reports.contains(firstBatch), "the first pass is not repeated")
         #expect(reports.contains(before + size))
-        #expect(again.resumedBytes == 3 * 2 * Limits.cellBytes)
+        // Three rows of ten, one of which may be the last, which is short.
+        let row = 2 * Limits.cellBytes
+        #expect([3 * row, 2 * row + size % row].contains(again.resumedBytes))
         #expect(reports.last == before + 2 * size)
     }
 

@@ -57,21 +57,27 @@ extension FetchScheduler {
             for: job, taken: max(0, coming.count - lacking),
             chosen: askable.prefix(needed).map(\.seconds), left: askable.count - needed)
         let chosen = askable.prefix(needed + spares).map(\.column)
-        jobs[key]?.hasHelpers = true
         for column in coming.prefix(lacking) + chosen {
             let other = CellKey(
                 blob: key.blob, address: geometry.address(row: row, column: column))
-            var helper = jobs[other] ?? Job()
-            helper.missing = helper.missing.union(leaves.subtracting(here(other)))
-            helper.dependents.insert(key)
-            if job.urgency > helper.urgency {
-                helper.urgency = job.urgency
-                helper.queued = false
-            }
-            jobs[other] = helper
-            enqueue(other)
+            help(key, with: other, leaves.subtracting(here(other)))
         }
         return true
+    }
+
+    /// Has leaves of another cell fetched for a repair, as urgently as the repair is wanted.
+    private mutating func help(_ key: CellKey, with other: CellKey, _ leaves: LeafSet) {
+        guard let urgency = jobs[key]?.urgency else { return }
+        jobs[key]?.hasHelpers = true
+        var helper = jobs[other] ?? Job()
+        helper.missing = helper.missing.union(leaves)
+        helper.dependents.insert(key)
+        if urgency > helper.urgency {
+            helper.urgency = urgency
+            helper.queued = false
+        }
+        jobs[other] = helper
+        enqueue(other)
     }
 
     /// How many columns to ask for beyond those that are needed, so that the slowest need not be
