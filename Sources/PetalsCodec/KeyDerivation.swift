@@ -46,9 +46,15 @@ package enum KeyDerivation {
     }
 
     /// Where peers of a model or a blob meet on one UTC day, counted from 1970-01-01.
-    package static func topic(_ relayKey: SecretKey, day: UInt32) -> Topic {
+    ///
+    /// The id takes part, since the key of a public file is no secret: whoever seals something else
+    /// under it makes another blob, and must not appear among the holders of the right one.
+    ///
+    /// - Parameter id: the manifest id or the blob id that the relay key belongs to.
+    package static func topic(_ relayKey: SecretKey, of id: Digest, day: UInt32) -> Topic {
         let bytes = derive(
-            key: relayKey.bytes, domain: "petalsfs topic v1", parts: littleEndian(day))
+            key: relayKey.bytes, domain: "petalsfs topic v1",
+            parts: littleEndian(day) + id.bytes)
         guard let topic = Topic(bytes.prefix(Topic.byteCount)) else {
             preconditionFailure("a digest is longer than a topic")
         }
@@ -81,6 +87,16 @@ package enum KeyDerivation {
         stride(from: 0, to: value.bitWidth, by: 8).map {
             UInt8(truncatingIfNeeded: value >> $0)
         }
+    }
+}
+
+extension FileRecord {
+    /// Whether whoever has the file can derive the key of its blob, which then is no secret.
+    ///
+    /// - Parameter geometry: that of the blob which the record names.
+    package func isPublic(in geometry: BlobGeometry) -> Bool {
+        guard let storedSHA256 else { return false }
+        return KeyDerivation.blobKey(storedSHA256: storedSHA256, geometry: geometry) == blobKey
     }
 }
 

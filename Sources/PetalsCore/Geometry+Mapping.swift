@@ -75,6 +75,15 @@ extension BlobGeometry {
             + column(of: address.shard) * cellLength(row: row)
     }
 
+    /// The leaves of a data cell that hold bytes of the stored stream; the others are padding, which
+    /// no reader asks for.
+    ///
+    /// Empty where all of the cell is padding.
+    package func streamLeaves(of address: CellAddress) -> Range<Int> {
+        let bytes = min(cellLength(address), storedLength - streamOffset(address))
+        return 0..<ceilDivide(max(bytes, 0), Limits.leafBytes)
+    }
+
     /// Cuts a range of the stored stream into the parts of the data cells that hold it, in order.
     ///
     /// - Precondition: the range lies inside `0..<storedLength`.

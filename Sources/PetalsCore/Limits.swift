@@ -32,6 +32,11 @@ package enum Limits {
     package static let manifestBytesMax = 16 << 20
     /// A sealed descriptor: 32 bytes a shard for `shardsPerBlobMax`, and change.
     package static let descriptorBytesMax = 9 << 20
+    /// A file record on its own.
+    ///
+    /// Half a manifest, since it becomes part of one; frame lengths are the most of it, and
+    /// publishers keep those of one file within a quarter.
+    package static let recordBytesMax = manifestBytesMax / 2
     /// Files of a model.
     package static let filesMax = 100_000
     /// All names of a model together.

@@ -38,7 +38,7 @@ package struct DraftJournal: Hashable, Sendable {
         var journal = self
         journal.record = FileRecord(
             size: record.size, sha256: record.sha256, frames: record.frames, blobID: id,
-            blobKey: record.blobKey)
+            blobKey: record.blobKey, storedSHA256: record.storedSHA256)
         return journal
     }
 }

@@ -75,10 +75,23 @@ extension Registry {
             try database.execute(
                 sql: """
                     UPDATE models SET manifest_id = :manifest_id, capability = :capability,
-                    key = :key, origin = :origin, added_at = :added_at, shards = :shards
-                    WHERE name = :name
+                    key = :key, origin = :origin, added_at = :added_at, shards = :shards,
+                    found = :found WHERE name = :name
                     """, arguments: Self.arguments(model))
             guard database.changesCount == 1 else { throw Self.missing(model.name) }
+        }
+    }
+
+    /// Says what came of comparing a model with the SHA-256 by which it was found.
+    ///
+    /// Nothing happens where the name stands for another manifest by now.
+    package func setCheck(
+        _ check: ModelRow.Check, of name: String, manifestID: ManifestID
+    ) throws(PetalsError) {
+        try write { database in
+            try database.execute(
+                sql: "UPDATE models SET found = ? WHERE name = ? AND manifest_id = ?",
+                arguments: [check.rawValue, name, Data(manifestID.bytes)])
         }
     }
 
@@ -115,8 +128,9 @@ extension Registry {
         guard try fetch(model.name, database) == nil else { throw taken(model.name) }
         try database.execute(
             sql: """
-                INSERT INTO models (name, manifest_id, capability, key, origin, added_at, shards)
-                VALUES (:name, :manifest_id, :capability, :key, :origin, :added_at, :shards)
+                INSERT INTO models
+                (name, manifest_id, capability, key, origin, added_at, shards, found) VALUES
+                (:name, :manifest_id, :capability, :key, :origin, :added_at, :shards, :found)
                 """, arguments: arguments(model))
     }
 
@@ -146,6 +160,7 @@ extension Registry {
             "capability": capability, "key": Data(key.bytes), "origin": model.origin.rawValue,
             "added_at": model.addedAt,
             "shards": model.shards.map { "[" + $0.map(String.init).joined(separator: ",") + "]" },
+            "found": model.check?.rawValue,
         ]
     }
 
@@ -164,11 +179,21 @@ extension Registry {
                     + "`petalsfs rm` and add it again")
         }
         let shards: String? = row["shards"]
+        let found: String? = row["found"]
         return ModelRow(
             name: name, manifestID: manifestID,
             capability: capability == "read" ? .read(key) : .relay(key), origin: origin,
             addedAt: row["added_at"],
-            shards: shards.map { $0.split { !$0.isNumber }.compactMap { Int($0) } })
+            shards: shards.map { $0.split { !$0.isNumber }.compactMap { Int($0) } },
+            // A word that is not ours cannot be there; it would count as not checked.
+            check: found.map { ModelRow.Check(rawValue: $0) ?? .unchecked })
+    }
+
+    /// Throws where a name is taken, before work that would be in vain.
+    ///
+    /// - Throws: `.badInput` with the sentence of `add`.
+    package func requireFree(_ name: String) throws(PetalsError) {
+        if try model(named: name) != nil { throw Self.taken(name) }
     }
 
     private static func taken(_ name: String) -> PetalsError {

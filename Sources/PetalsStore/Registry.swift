@@ -15,7 +15,7 @@ package final class Registry: Sendable {
     let logger: Logger
 
     /// The number in `user_version`: it grows with each migration.
-    static let version = 2
+    static let version = 3
 
     /// Opens the registry of a state folder, and makes or migrates it.
     ///
@@ -132,6 +132,14 @@ package final class Registry: Sendable {
                         REFERENCES models ON DELETE CASCADE ON UPDATE CASCADE)
                         STRICT, WITHOUT ROWID;
                     PRAGMA user_version = 2;
+                    """)
+        }
+        migrator.registerMigration("3") { database in
+            try database.execute(
+                sql: """
+                    ALTER TABLE models ADD COLUMN found TEXT
+                        CHECK (found IN ('unchecked', 'checked', 'mismatch'));
+                    PRAGMA user_version = 3;
                     """)
         }
         return migrator

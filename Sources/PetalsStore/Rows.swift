@@ -8,10 +8,22 @@ package struct ModelRow: Hashable, Sendable {
     package enum Origin: String, Sendable, CaseIterable {
         /// Sealed here, from a file of this machine.
         case published
-        /// By a link, to be read.
+        /// By a link or a SHA-256, to be read.
         case added
         /// By a relay cap, to be held for others.
         case held
+    }
+
+    /// What is known of a file that was found by its SHA-256, and that no publisher vouches for.
+    ///
+    /// The raw values are the registry's.
+    package enum Check: String, Sendable, CaseIterable {
+        /// Not all of it has been here yet.
+        case unchecked
+        /// Its content has the SHA-256.
+        case checked
+        /// Its content is something else.
+        case mismatch
     }
 
     /// The name it is mounted under; unique in the registry.
@@ -26,11 +38,13 @@ package struct ModelRow: Hashable, Sendable {
     package let addedAt: Int
     /// The shards that its holder was asked to keep; nil means that nothing was said.
     package let shards: [Int]?
+    /// Whether it is the file it was found as; nil where its publisher's manifest says what it is.
+    package let check: Check?
 
     /// Makes a row for `Registry.add` or `publish`.
     package init(
         name: String, manifestID: ManifestID, capability: ModelLink.Capability, origin: Origin,
-        addedAt: Int, shards: [Int]? = nil
+        addedAt: Int, shards: [Int]? = nil, check: Check? = nil
     ) {
         self.name = name
         self.manifestID = manifestID
@@ -38,6 +52,7 @@ package struct ModelRow: Hashable, Sendable {
         self.origin = origin
         self.addedAt = addedAt
         self.shards = shards
+        self.check = check
     }
 }
 

@@ -18,16 +18,19 @@ package struct SampleBlob: Sendable {
 
     /// Seals `size` random bytes.
     ///
+    /// - Parameter claimed: the SHA-256 that its record and key pretend the file to have; its own
+    ///   unless given.
     /// - Throws: `PetalsError.limitExceeded` for an impossible geometry.
     package init(
-        seed: UInt64, size: Int, dataShards: Int, groupShards: Int, rowsPerGroup: Int = 700
+        seed: UInt64, size: Int, dataShards: Int, groupShards: Int, rowsPerGroup: Int = 700,
+        claiming claimed: Digest? = nil
     ) throws(PetalsError) {
         var generator = SeededGenerator(seed: seed)
         plain = generator.bytes(size)
         geometry = try BlobGeometry(
             storedLength: size, dataShards: dataShards, groupShards: groupShards,
             rowsPerGroup: rowsPerGroup)
-        let digest = sha256(plain)
+        let digest = claimed ?? sha256(plain)
         let key = KeyDerivation.blobKey(storedSHA256: digest, geometry: geometry)
         let pipeline = BlockPipeline(geometry: geometry, blobKey: key)
         var tree = TreeBuilder(geometry: geometry)
@@ -45,7 +48,7 @@ package struct SampleBlob: Sendable {
         record = FileRecord(
             size: size, sha256: digest,
             frames: try FrameTable(size: size, codec: .raw, lengths: []),
-            blobID: id, blobKey: key)
+            blobID: id, blobKey: key, storedSHA256: digest)
     }
 
     /// All shards of the blob.

@@ -44,6 +44,20 @@ extension MountTests {
                 name: "a relay cap mounted", arguments: ["mount", "{}/void", "{relay}"],
                 phrase: "relay cap"),
             .init(
+                name: "a SHA-256 that is cut off", arguments: ["add", "sha256:0123abcd"],
+                phrase: "64 hexadecimal digits"),
+            .init(
+                name: "a SHA-256 mounted", arguments: ["mount", "{}/void", "sha256:0123abcd"],
+                phrase: "petalsfs add sha256:HEX"),
+            .init(
+                name: "nobody to ask for a file",
+                arguments: ["add", "sha256:" + String(repeating: "ab", count: 32)],
+                phrase: "--peer HOST:PORT"),
+            .init(
+                name: "no time to look for a file",
+                arguments: ["add", "sha256:" + String(repeating: "ab", count: 32), "--timeout", "0"],
+                phrase: "--timeout takes", code: 2),
+            .init(
                 name: "no link on standard input", arguments: ["add", "-"],
                 phrase: "no link on standard input"),
             .init(

@@ -30,7 +30,8 @@ import Testing
         let readKey = KeyDerivation.modelReadKey(publicBody: hex(keys.signedInner))
         #expect(hex(readKey.bytes) == keys.modelReadKey)
         for topic in keys.topics {
-            #expect(hex(KeyDerivation.topic(secret, day: topic.day).bytes) == topic.topic)
+            let id = try #require(Digest(hex: keys.topicID))
+            #expect(hex(KeyDerivation.topic(secret, of: id, day: topic.day).bytes) == topic.topic)
         }
     }
 
@@ -103,8 +104,34 @@ import Testing
             let record = FileRecord(
                 size: stream.count, sha256: sha256(stream),
                 frames: try FrameTable(size: stream.count, codec: .raw, lengths: []),
-                blobID: sealed.id, blobKey: key)
+                blobID: sealed.id, blobKey: key, storedSHA256: sha256(stream))
+            #expect(record.isPublic(in: geometry))
             #expect(hex(record.serialized()) == vector.fileRecord)
+        }
+    }
+
+    @Test func records() throws {
+        for vector in vectors.records {
+            let codec = try #require(FrameCodec(rawValue: vector.codec))
+            let record = FileRecord(
+                size: vector.size, sha256: try #require(Digest(hex: vector.sha256)),
+                frames: try FrameTable(
+                    size: vector.size, codec: codec, lengths: vector.frameLengths),
+                blobID: try #require(Digest(hex: vector.blobID)),
+                blobKey: try #require(SecretKey(hex(vector.blobKey))),
+                storedSHA256: Digest(hex: vector.storedSHA256))
+            #expect(hex(record.serialized()) == vector.record)
+            #expect(try FileRecord(parsing: hex(vector.record)) == record)
+        }
+        #expect(vectors.records.map(\.storedSHA256.isEmpty) == [false, true])
+    }
+
+    @Test func messagesThatAskForRecords() throws {
+        for vector in vectors.getRecords {
+            let message = ControlMessage.getRecord(
+                request: vector.request, sha256: try #require(Digest(hex: vector.sha256)))
+            #expect(hex(message.serialized()) == vector.message)
+            #expect(try ControlMessage(parsing: hex(vector.message)) == message)
         }
     }
 

@@ -62,6 +62,7 @@ struct Vectors: Decodable {
         let secret, storedSHA256: String
         let storedLength, dataShards, groupShards, rowsPerGroup: Int
         let blobKey, relayKey, documentKey, outerKey, innerKey, signedInner, modelReadKey: String
+        let topicID: String
         let topics: [DayTopic]
     }
     struct Stream: Decodable {
@@ -94,6 +95,16 @@ struct Vectors: Decodable {
         let storedSHA256, blobKey, descriptor, sealedDescriptor, blobID, fileRecord: String
         let shardRoots: [String]
     }
+    struct Record: Decodable {
+        let size: Int
+        let codec: UInt32
+        let frameLengths: [UInt32]
+        let sha256, blobID, blobKey, storedSHA256, record: String
+    }
+    struct GetRecord: Decodable {
+        let request: UInt32
+        let sha256, message: String
+    }
     struct Manifest: Decodable {
         let signingSeed, givenReadKey, body, publisher, signature, readKey, sealed: String
         let manifestID, link, relayCap: String
@@ -105,6 +116,8 @@ struct Vectors: Decodable {
     let trees: [Tree]
     let parity: [Parity]
     let blobs: [Blob]
+    let records: [Record]
+    let getRecords: [GetRecord]
     let manifests: [Manifest]
 
     static func load(from file: String = #filePath) throws -> Vectors {

@@ -15,9 +15,10 @@ import Testing
         }
     }
 
-    @Test(arguments: FrameCodec.allCases)
-    func recordComesBack(codec: FrameCodec) throws {
-        let value = try Samples.record(codec: codec)
+    @Test(arguments: FrameCodec.allCases, [true, false])
+    func recordComesBack(codec: FrameCodec, isPublic: Bool) throws {
+        let value = try Samples.record(codec: codec, isPublic: isPublic)
+        #expect((value.storedSHA256 != nil) == isPublic)
         let bytes = value.serialized()
         #expect(try FileRecord(parsing: bytes) == value)
         Mutations.each(of: bytes) { bytes in
@@ -99,8 +100,30 @@ import Testing
             $0.data(4, [0xE8, 0x03, 0, 0, 0, 0, 4, 0, 99, 0, 0, 0])
             $0.data(5, value.blobID.bytes)
             $0.data(6, value.blobKey.bytes)
+            $0.data(7, value.storedSHA256?.bytes ?? [])
         }
         #expect(value.serialized() == byHand.bytes)
+    }
+
+    /// 32 bytes or none; and a raw file's stored stream is the file.
+    @Test func otherStoredDigestsAreRefused() throws {
+        for codec in FrameCodec.allCases {
+            let value = try Samples.record(codec: codec, isPublic: false)
+            let bytes = value.serialized()
+            func with(_ digest: [UInt8]) -> [UInt8] {
+                bytes + ProtobufWriter { $0.data(7, digest) }.bytes
+            }
+            for count in 1...64 where count != 32 {
+                #expect(throws: PetalsError.self) {
+                    try FileRecord(parsing: with([UInt8](repeating: 1, count: count)))
+                }
+            }
+            #expect(try FileRecord(parsing: with([])).storedSHA256 == nil)
+            #expect(
+                try FileRecord(parsing: with(value.sha256.bytes)).storedSHA256 == value.sha256)
+            let other = with([UInt8](repeating: 1, count: 32))
+            #expect((try? FileRecord(parsing: other)) == nil || codec != .raw)
+        }
     }
 
     @Test(

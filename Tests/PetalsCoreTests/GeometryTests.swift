@@ -126,6 +126,24 @@ import Testing
         #expect(offset == range.upperBound || range.isEmpty)
     }
 
+    /// The leaves of a cell with stream bytes are those that reading everything touches.
+    @Test(arguments: shapes)
+    func paddingIsWhatNobodyReads(k: Int, n: Int, rowsPerGroup: Int) throws {
+        for length in Self.lengths(k: k, rowsPerGroup: rowsPerGroup) {
+            let geometry = try BlobGeometry(
+                storedLength: length, dataShards: k, groupShards: n, rowsPerGroup: rowsPerGroup)
+            var read: [CellAddress: LeafSet] = [:]
+            for piece in geometry.pieces(of: 0..<length) { read[piece.address] = piece.leaves }
+            for row in 0..<geometry.rowCount {
+                for column in 0..<k {
+                    let address = geometry.address(row: RowIndex(row), column: column)
+                    let leaves = LeafSet(geometry.streamLeaves(of: address))
+                    #expect(leaves == read[address] ?? .none, "\(address) of \(geometry)")
+                }
+            }
+        }
+    }
+
     @Test(arguments: shapes)
     func rowsAndAddressesAreInverse(k: Int, n: Int, rowsPerGroup: Int) throws {
         let length = (2 * rowsPerGroup + 1) * k * Limits.cellBytes - 1

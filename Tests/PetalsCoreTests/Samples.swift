@@ -4,14 +4,18 @@ import Testing
 
 /// Small documents with every field set, the same each time.
 enum Samples {
-    static func record(seed: UInt64 = 7, codec: FrameCodec = .lz4) throws -> FileRecord {
+    static func record(
+        seed: UInt64 = 7, codec: FrameCodec = .lz4, isPublic: Bool = true
+    ) throws -> FileRecord {
         var generator = SeededGenerator(seed: seed)
         let size = 2 * Limits.frameBytes + 100
+        let digest = generator.digest()
         return FileRecord(
-            size: size, sha256: generator.digest(),
+            size: size, sha256: digest,
             frames: try FrameTable(
                 size: size, codec: codec, lengths: codec == .raw ? [] : [1000, 262_144, 99]),
-            blobID: generator.digest(), blobKey: try generator.key())
+            blobID: generator.digest(), blobKey: try generator.key(),
+            storedSHA256: isPublic ? codec == .raw ? digest : generator.digest() : nil)
     }
 
     static func entry(_ path: String, bytes: [UInt8] = [1, 2, 3]) throws -> ManifestEntry {

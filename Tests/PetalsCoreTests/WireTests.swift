@@ -23,6 +23,7 @@ import Testing
                     .init(shard: ShardIndex(10), cells: []),
                 ]), .holdings(topic, []),
             .getDocument(request: .max, digest: generator.digest()),
+            .getRecord(request: 1 << 31, sha256: generator.digest()),
             .getCellLayer(request: 0, topic: topic, shard: ShardIndex(5)),
             .cancel(request: 3), .damaged(request: 9), .ping(.max), .pong(0), .unknown,
         ] + requests + ControlMessage.Refusal.allCases.map { .refuse(request: 4, $0) }
@@ -49,7 +50,7 @@ import Testing
     }
 
     @Test func laterMessagesAreSkipped() throws {
-        for field in 12...40 as ClosedRange<UInt64> where field != 20 {
+        for field in 12...40 as ClosedRange<UInt64> where field != 20 && field != 21 {
             let bytes = ProtobufWriter { $0.message(field) { $0.number(1, 5) } }.bytes
             #expect(try ControlMessage(parsing: bytes) == .unknown)
         }
@@ -69,6 +70,27 @@ import Testing
             }
         }.bytes
         #expect(throws: PetalsError.self) { try ControlMessage(parsing: bytes) }
+    }
+
+    /// The bytes of the message, by hand; and a SHA-256 that is none.
+    @Test func questionsForRecordsHaveTheBytesOfTheFormat() throws {
+        func question(_ sha256: [UInt8]) -> [UInt8] {
+            ProtobufWriter {
+                $0.message(21) {
+                    $0.number(1, 77)
+                    if !sha256.isEmpty { $0.data(2, sha256) }
+                }
+            }.bytes
+        }
+        let digest = try #require(Digest(Array(1...32)))
+        let message = ControlMessage.getRecord(request: 77, sha256: digest)
+        #expect(message.serialized() == question(digest.bytes))
+        #expect(try ControlMessage(parsing: question(digest.bytes)) == message)
+        for count in 0...64 where count != 32 {
+            #expect(throws: PetalsError.self) {
+                try ControlMessage(parsing: question([UInt8](repeating: 1, count: count)))
+            }
+        }
     }
 
     @Test func peersCannotMakeUsLogNovels() throws {

@@ -126,6 +126,78 @@ import Testing
         #expect(try registry.models() == [new])
     }
 
+    @Test func whatCameOfACheckIsRemembered() throws {
+        let blob = try TestBlob(size: 70_000)
+        func row(_ name: String, _ check: ModelRow.Check?) -> ModelRow {
+            ModelRow(
+                name: name, manifestID: sha256([5]), capability: .read(blob.record.blobKey),
+                origin: .added, addedAt: 7, check: check)
+        }
+        let checks = [nil] + ModelRow.Check.allCases.map { Optional($0) }
+        do {
+            let registry = try open()
+            for (index, check) in checks.enumerated() { try registry.add(row("\(index)", check)) }
+        }
+        let registry = try open()
+        #expect(try registry.models().map(\.check) == checks)
+        for check in ModelRow.Check.allCases {
+            try registry.setCheck(check, of: "1", manifestID: sha256([5]))
+            #expect(try registry.model(named: "1") == row("1", check))
+            // Another manifest under the name, and a name that is gone.
+            try registry.setCheck(.unchecked, of: "1", manifestID: sha256([6]))
+            try registry.setCheck(.unchecked, of: "gone", manifestID: sha256([5]))
+            #expect(try registry.models().map(\.check)[1] == check)
+            try registry.replace(row("2", check))
+            #expect(try registry.model(named: "2")?.check == check)
+        }
+        #expect(try registry.models().map(\.check)[0] == nil)
+        #expect(code { try registry.requireFree("1") } == .badInput)
+        try registry.requireFree("gone")
+    }
+
+    /// A registry of version 1, as it was released, comes through with all that is in it.
+    @Test func aRegistryOfVersionOneIsMigrated() throws {
+        let blob = try TestBlob(size: 70_000)
+        let model = blob.model("old")
+        do {
+            let registry = try open()
+            try registry.add(model, blobs: [blob.row])
+            // What version 2 has more; the rest of it is version 1.
+            try registry.queue.write { database in
+                try database.execute(
+                    sql: """
+                        ALTER TABLE models RENAME TO newer;
+                        CREATE TABLE models (
+                            name TEXT PRIMARY KEY NOT NULL, manifest_id BLOB NOT NULL,
+                            capability TEXT NOT NULL CHECK (capability IN ('read', 'relay')),
+                            key BLOB NOT NULL,
+                            origin TEXT NOT NULL
+                                CHECK (origin IN ('published', 'added', 'held')),
+                            added_at INTEGER NOT NULL, shards TEXT) STRICT, WITHOUT ROWID;
+                        INSERT INTO models SELECT
+                            name, manifest_id, capability, key, origin, added_at, shards
+                            FROM newer;
+                        CREATE TABLE older_blobs (
+                            name TEXT NOT NULL
+                                REFERENCES models ON DELETE CASCADE ON UPDATE CASCADE,
+                            blob_id BLOB NOT NULL REFERENCES blobs ON DELETE CASCADE,
+                            PRIMARY KEY (name, blob_id)) STRICT, WITHOUT ROWID;
+                        INSERT INTO older_blobs SELECT name, blob_id FROM model_blobs;
+                        DROP TABLE model_blobs;
+                        ALTER TABLE older_blobs RENAME TO model_blobs;
+                        DROP TABLE newer;
+                        DELETE FROM grdb_migrations WHERE identifier = '2';
+                        PRAGMA user_version = 1;
+                        """)
+            }
+        }
+        let registry = try open()
+        #expect(try registry.models() == [model])
+        #expect(try registry.blobs(ofModel: "old") == [blob.row])
+        try registry.setCheck(.checked, of: "old", manifestID: model.manifestID)
+        #expect(try registry.model(named: "old")?.check == .checked)
+    }
+
     @Test func aDescriptorThatIsKnownStays() throws {
         let registry = try open()
         let blob = try TestBlob(size: 70_000)

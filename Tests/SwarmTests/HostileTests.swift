@@ -15,7 +15,8 @@ extension Swarms {
         }
 
         private func topic() throws -> Topic {
-            KeyDerivation.topic(try Self.blob.get().relayKey, day: UTCDay.today)
+            let blob = try Self.blob.get()
+            return KeyDerivation.topic(blob.relayKey, of: blob.id, day: UTCDay.today)
         }
 
         /// A node that holds everything, and a raw client of it that has been greeted.

@@ -264,8 +264,8 @@ def relay_key(key):
     return derive(key, "petalsfs relay key v1")
 
 
-def topic(key, day):
-    return derive(key, "petalsfs topic v1", struct.pack("<I", day))[:20]
+def topic(key, identifier, day):
+    return derive(key, "petalsfs topic v1", struct.pack("<I", day) + identifier)[:20]
 
 
 # --- Protocol Buffers: fields in the order of their numbers, defaults left out -------------------
@@ -329,13 +329,40 @@ def blob_vector(seed, length, k, n, rows_per_group):
     roots, descriptor, sealed = make_blob(stream, k, n, rows_per_group, key)
     blob_id = sha256(sealed)
     record = (number(1, length) + data_field(2, digest) + data_field(5, blob_id)
-              + data_field(6, key))
+              + data_field(6, key) + data_field(7, digest))
     return {
         "seed": seed, "storedLength": length, "dataShards": k, "groupShards": n,
         "rowsPerGroup": rows_per_group, "storedSHA256": digest.hex(), "blobKey": key.hex(),
         "shardRoots": [root.hex() for root in roots], "descriptor": descriptor.hex(),
         "sealedDescriptor": sealed.hex(), "blobID": blob_id.hex(), "fileRecord": record.hex(),
     }
+
+
+def record_vectors():
+    """Records by themselves: of a coded public file, and of a private one."""
+    def record(stored_sha256):
+        lengths = [1000, CELL, 99]
+        fields = {
+            "size": 2 * CELL + 100, "sha256": sha256(b"plaintext").hex(), "codec": 1,
+            "frameLengths": lengths, "blobID": sha256(b"blob id").hex(),
+            "blobKey": sha256(b"blob key").hex(), "storedSHA256": stored_sha256.hex()}
+        packed = b"".join(struct.pack("<I", length) for length in lengths)
+        encoded = (number(1, fields["size"]) + data_field(2, bytes.fromhex(fields["sha256"]))
+                   + number(3, 1) + data_field(4, packed)
+                   + data_field(5, bytes.fromhex(fields["blobID"]))
+                   + data_field(6, bytes.fromhex(fields["blobKey"]))
+                   + data_field(7, stored_sha256))
+        return dict(fields, record=encoded.hex())
+
+    return [record(sha256(b"stored stream")), record(b"")]
+
+
+def get_record_vectors():
+    """The control message that asks for a record."""
+    digest = sha256(b"plaintext")
+    return [{"request": request, "sha256": digest.hex(),
+             "message": always(21, number(1, request) + data_field(2, digest)).hex()}
+            for request in (0, 1, 1 << 31, (1 << 32) - 1)]
 
 
 # --- A manifest ----------------------------------------------------------------------------------
@@ -398,7 +425,8 @@ def keys_vector():
         "innerKey": derive(secret, "petalsfs inner v1").hex(),
         "signedInner": signed.hex(),
         "modelReadKey": derive(b"", "petalsfs model key v1", signed).hex(),
-        "topics": [{"day": day, "topic": topic(secret, day).hex()}
+        "topicID": sha256(b"a sealed descriptor").hex(),
+        "topics": [{"day": day, "topic": topic(secret, sha256(b"a sealed descriptor"), day).hex()}
                    for day in (0, 1, 19723, 20780, 4294967295)],
     }
 
@@ -455,6 +483,7 @@ def vectors():
         "comment": "Written by check_vectors.py --write; bytes are hexadecimal.",
         "keys": keys_vector(), "stream": stream_vector(), "documents": document_vector(),
         "trees": tree_vector(), "parity": parity_vector(), "blobs": blobs,
+        "records": record_vectors(), "getRecords": get_record_vectors(),
         "manifests": [manifest_vector(seed, blobs[0]),
                       manifest_vector(seed, blobs[0], sha256(b"private read key"))],
     }

@@ -24,12 +24,22 @@ final class ModelLibrary: Sendable {
 
         var isPending: Bool { grants.isEmpty && opened == nil }
         var manifest: ModelManifest? { opened?.manifest }
+
+        /// The records of its files.
+        var records: [FileRecord] {
+            (manifest?.entries ?? []).compactMap { entry in
+                guard case .record(let record) = entry.content else { return nil }
+                return record
+            }
+        }
+        /// The record of a file that was found by its SHA-256; nil for any other model.
+        var found: FileRecord? { row.check == nil ? nil : records.first }
     }
 
     private struct State {
         var entries: [String: Entry] = [:]
         var fetching: [String: Task<Void, Never>] = [:]
-        var observer: (@Sendable ([Entry]) -> Void)?
+        var observers: [@Sendable ([Entry]) -> Void] = []
     }
 
     private let store: Store
@@ -59,9 +69,17 @@ final class ModelLibrary: Sendable {
         return entry
     }
 
+    /// The model as it is now; nil where its name stands for another manifest, or for nothing.
+    func current(_ row: ModelRow) -> Entry? {
+        guard let entry = state.withLock({ $0.entries[row.name] }),
+            entry.row.manifestID == row.manifestID
+        else { return nil }
+        return entry
+    }
+
     /// Calls `observer` now and after each change.
     func observe(_ observer: @escaping @Sendable ([Entry]) -> Void) {
-        state.withLock { $0.observer = observer }
+        state.withLock { $0.observers.append(observer) }
         observer(entries)
     }
 
@@ -78,15 +96,15 @@ final class ModelLibrary: Sendable {
             }
             fresh[row.name]?.isPinned = pins.contains(row.name)
         }
-        let (entries, observer) = state.withLock { state in
+        let (entries, observers) = state.withLock { state in
             state.entries = fresh
             for (name, task) in state.fetching where fresh[name]?.isPending != true {
                 task.cancel()
                 state.fetching[name] = nil
             }
-            return (fresh.values.sorted { $0.row.name < $1.row.name }, state.observer)
+            return (fresh.values.sorted { $0.row.name < $1.row.name }, state.observers)
         }
-        observer?(entries)
+        for observer in observers { observer(entries) }
     }
 
     /// Opens a model's manifest where it is here.
@@ -169,13 +187,8 @@ final class ModelLibrary: Sendable {
 
     /// Fetches the descriptors of a model's largest files, so that their first read need not.
     private func openLargest(of entry: Entry, with node: Node) async {
-        let records = (entry.manifest?.entries ?? []).compactMap { entry -> FileRecord? in
-            guard case .record(let record) = entry.content else { return nil }
-            return record
-        }
-        for record in records.sorted(by: { $0.size > $1.size }).prefix(
-            Limits.topicsPerPeerMax / 2)
-        {
+        let largest = entry.records.sorted { $0.size > $1.size }
+        for record in largest.prefix(Limits.topicsPerPeerMax / 2) {
             // Cancelled, or not to be had now: the first read asks again.
             guard (try? await node.warm(record)) != nil else { return }
         }

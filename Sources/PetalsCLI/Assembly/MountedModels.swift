@@ -8,6 +8,8 @@ internal import ShardFetch
 /// Shows a `BlobReader` to the mount.
 struct BlobContent: FileContent {
     let reader: BlobReader
+    /// Says why the file may not be read any more; nil for a file that a publisher vouches for.
+    let refusal: (@Sendable () -> PetalsError?)?
 
     var size: Int { reader.size }
     var cachedBytes: Int { reader.cachedBytes }
@@ -15,14 +17,16 @@ struct BlobContent: FileContent {
     func readIfPresent(
         _ range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer
     ) throws(PetalsError) -> Bool {
+        if let error = refusal?() { throw error }
         // SAFETY: the buffer has `range.count` bytes by both contracts.
-        try unsafe reader.readIfPresent(range, into: buffer)
+        return try unsafe reader.readIfPresent(range, into: buffer)
     }
 
     func read(
         _ range: Range<Int>, deadline: ContinuousClock.Instant?
     ) async throws(PetalsError) -> [UInt8] {
-        try await reader.read(range, deadline: deadline)
+        if let error = refusal?() { throw error }
+        return try await reader.read(range, deadline: deadline)
     }
 }
 
@@ -36,12 +40,15 @@ extension NodeService {
 
     private func mountedModel(_ entry: ModelLibrary.Entry, _ node: Node) -> MountedModel? {
         guard case .read = entry.row.capability else { return nil }
+        let row = entry.row
+        let refusal =
+            row.check == nil ? nil : { @Sendable [library] in library.refusal(of: row) }
         return MountedModel(
-            name: entry.row.name, manifestID: entry.row.manifestID, manifest: entry.manifest,
-            addedAt: Int64(entry.row.addedAt),
+            name: row.name, manifestID: row.manifestID, manifest: entry.manifest,
+            addedAt: Int64(row.addedAt), refusal: refusal?()?.message,
             peersAsked: { node.peerCount },
             status: { [self] in Self.json(summary(entry)) },
-            open: { BlobContent(reader: node.reader(for: $0)) })
+            open: { BlobContent(reader: node.reader(for: $0), refusal: refusal) })
     }
 
     /// A document of the hidden folder.

@@ -62,6 +62,7 @@ extension NodeService {
             fetch.cancel()
         }
         if let failure { throw failure }
+        try await requireRight(name)
         return .done
     }
 

@@ -164,10 +164,13 @@ extension NodeService {
         let report = try await onThread { () throws(PetalsError) in
             try store.verify(blobs: wanted) { progress(min($0.bytes, total), total) }
         }
+        _ = await checkFoundFiles(named: name)
+        let wrong = wrongModels.filter { name == nil || name == $0 }
         return VerifySummary(
             cells: report.cells, bytes: report.bytes,
             damaged: report.damaged.map { "blob \($0.blobID.short) \($0.address)" },
-            changedFiles: report.staleSources, clean: report.isClean)
+            changedFiles: report.staleSources, wrongModels: wrong,
+            clean: report.isClean && wrong.isEmpty)
     }
 
     // MARK: Facts
@@ -179,7 +182,8 @@ extension NodeService {
             manifest: entry.row.manifestID.hex, pending: entry.isPending, pinned: entry.isPinned,
             size: manifest?.size ?? 0, stored: manifest?.storedSize ?? storedSize(entry),
             cached: cachedSize(entry), files: manifest?.entries.count ?? 0,
-            format: manifest?.metadata.format ?? "", license: manifest?.metadata.license ?? "")
+            format: manifest?.metadata.format ?? "", license: manifest?.metadata.license ?? "",
+            check: entry.row.check?.rawValue)
     }
 
     private func storedSize(_ entry: ModelLibrary.Entry) -> Int {
@@ -209,12 +213,13 @@ extension NodeService {
         let row = entry.row
         let link =
             switch row.capability {
-            case .read:
+            // A manifest of our own is passed on only when its claim was checked.
+            case .read where row.check == nil || row.check == .checked:
                 Optional(
                     ModelLink(
                         capability: row.capability, manifestID: row.manifestID, name: row.name
                     ).text)
-            case .relay: nil as String?
+            case .read, .relay: nil as String?
             }
         let relayKey =
             switch row.capability {
@@ -226,7 +231,7 @@ extension NodeService {
             relay: ModelLink(
                 capability: .relay(relayKey), manifestID: row.manifestID
             ).text,
-            publisher: entry.opened.map { Base32.encode($0.publisher) },
+            publisher: row.check == nil ? entry.opened.map { Base32.encode($0.publisher) } : nil,
             metadata: entry.manifest?.metadata,
             files: (entry.manifest?.entries ?? []).map(Self.file))
     }
@@ -239,6 +244,7 @@ extension NodeService {
             state: folder.path, mount: mountPath, node: node?.status(), store: classes,
             cacheSize: usage.limit, cacheFree: usage.floor,
             // A disk that does not say is left out.
-            diskFree: (try? store.readDiskSpace())?.free, models: library.entries.count)
+            diskFree: (try? store.readDiskSpace())?.free, models: library.entries.count,
+            wrongModels: wrongModels)
     }
 }

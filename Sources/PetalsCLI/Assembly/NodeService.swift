@@ -24,10 +24,13 @@ final class NodeService: Sendable {
     let identity: NodeIdentity
     let library: ModelLibrary
     let logger: Logger
+    /// Whether work on threads of its own should end.
+    let isStopping = Atomic<Bool>(false)
     private let state = Mutex(State())
 
     private struct State {
         var node: Node?
+        var checking: Task<Void, Never>?
         var mountPath: String?
         var unmount: (@Sendable () -> Void)?
     }
@@ -63,6 +66,9 @@ final class NodeService: Sendable {
             try folder.replaceFile("listen", with: Array("\(listening)\n".utf8))
         }
         library.fetchPending(with: node)
+        library.observe { [weak node] in node?.offer($0.flatMap(\.offeredRecords)) }
+        let checking = Task { await keepCheckingFoundFiles() }
+        state.withLock { $0.checking = checking }
         return node
     }
 
@@ -76,10 +82,13 @@ final class NodeService: Sendable {
 
     /// Stops the node; the state folder is free when the process ends.
     func stop(clearCache: Bool) async {
-        let node = state.withLock { state in
-            defer { state.node = nil }
-            return state.node
+        isStopping.store(true, ordering: .relaxed)
+        let (node, checking) = state.withLock { state in
+            defer { (state.node, state.checking) = (nil, nil) }
+            return (state.node, state.checking)
         }
+        checking?.cancel()
+        await checking?.value
         await node?.stop()
         if node?.listening != nil { try? FileManager.default.removeItem(atPath: folder.listenFile) }
         guard clearCache else { return }
@@ -119,7 +128,7 @@ final class NodeService: Sendable {
         switch request {
         case .publish(let request): try await publish(request, progress: progress)
         case .hold(let request): try await hold(request, progress: progress)
-        case .add(let request): .model(try add(link: request.link, name: request.name))
+        case .add(let request): .model(try await add(request))
         case .list: .models(library.entries.map(summary))
         case .info(let name): .details(try details(name))
         case .remove(let name): try remove(name)
@@ -142,7 +151,7 @@ final class NodeService: Sendable {
         return .done
     }
 
-    private func remove(_ name: String) throws(PetalsError) -> ControlResult {
+    func remove(_ name: String) throws(PetalsError) -> ControlResult {
         let orphans = try store.registry.removeModel(name)
         node?.forget(orphans)
         try library.reload()
@@ -154,11 +163,11 @@ final class NodeService: Sendable {
 
     /// A link that lets its holder read; a relay cap is refused with the reason.
     static func readLink(_ text: String) throws(PetalsError) -> ModelLink {
-        guard !text.hasPrefix("sha256:") else {
+        guard !ModelReference.namesFile(text) else {
             throw PetalsError(
                 .badInput,
-                "finding a file by its SHA-256 alone needs the discovery of peers, which this "
-                    + "version does not have yet; use the model's petals:r1: link")
+                "a SHA-256 is no link: find its file first with `petalsfs add sha256:HEX --peer "
+                    + "HOST:PORT`, then mount without it")
         }
         let link = try ModelLink(parsing: text)
         guard case .read = link.capability else {

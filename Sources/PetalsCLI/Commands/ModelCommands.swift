@@ -66,21 +66,40 @@ struct Publish: AsyncParsableCommand {
 /// The command `petalsfs add`.
 struct Add: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Registers a model by its link, so that it can be mounted.")
+        abstract: "Registers a model by its link, or a public file by its SHA-256.",
+        discussion: """
+            sha256:HEX asks peers for the public file with that SHA-256, which model hubs show for \
+            every large file. It is compared with its SHA-256 when all of it is here. Files below \
+            64 KiB cannot be found so.
+            """)
 
-    @Argument(help: "The link; - reads it from standard input, where `ps` does not see it.")
+    @Argument(
+        help: """
+            The link, or sha256:HEX; - reads it from standard input, where `ps` does not see it.
+            """)
     var link: String
 
     @Option(help: "The name to register it under; the link's own unless given.")
     var name: String?
 
+    @Option(help: "Seconds to look for a file that is given by its SHA-256.")
+    var timeout: Double = 30
+
+    @OptionGroup var network: NetworkOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        guard timeout > 0, timeout < 1e7 else {
+            throw ValidationError("--timeout takes a number of seconds above 0")
+        }
         let text = try Output.link(link)
-        let result = try await Conductor(options: common)
-            .perform(.add(.init(link: text, name: name)))
+        // Before a node is started for it.
+        _ = try ModelReference(parsing: text)
+        let conductor = Conductor(
+            options: common, network: try network.configuration(listenByDefault: nil))
+        let result = try await conductor.perform(
+            .add(.init(link: text, name: name, peers: network.peers, timeout: timeout)))
         guard case .model(let model) = result else { return }
         if output.json { return try Output.printJSON(model) }
         Terminal.print(model.name)
@@ -119,6 +138,18 @@ struct List: AsyncParsableCommand {
     }
 }
 
+extension ModelSummary {
+    /// How a model is, for a person.
+    fileprivate var state: String {
+        if pending { return "waits for its manifest" }
+        switch check {
+        case "unchecked": return "\(origin), not compared with its SHA-256 yet"
+        case "mismatch": return "damaged: not the file of its SHA-256"
+        default: return origin
+        }
+    }
+}
+
 /// The command `petalsfs info`.
 struct Info: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -143,6 +174,7 @@ struct Info: AsyncParsableCommand {
         if !summary.format.isEmpty { Terminal.print("format     \(summary.format)") }
         if !summary.license.isEmpty { Terminal.print("license    \(summary.license)") }
         if let publisher = model.publisher { Terminal.print("publisher  \(publisher)") }
+        if summary.check != nil { Terminal.print("publisher  not known: found by its SHA-256") }
         if let link = model.link { Terminal.print("link       \(link)") }
         Terminal.print("relay cap  \(model.relay)")
         guard !model.files.isEmpty else { return }

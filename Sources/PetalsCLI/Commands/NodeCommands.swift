@@ -198,6 +198,9 @@ struct Status: AsyncParsableCommand {
             Terminal.print(
                 "disk     \(ByteCount(free)) free, \(ByteCount(status.cacheFree)) of it stays so")
         }
+        for name in status.wrongModels {
+            Terminal.print("damaged  \(name) is not the file of its SHA-256")
+        }
         guard let node = status.node else { return Terminal.print("node     not running") }
         if let mount = status.mount { Terminal.print("mount    \(mount)") }
         Terminal.print("node     \(node.peerID)")

@@ -35,14 +35,19 @@ enum ControlRequest: Codable, Sendable {
     }
 
     struct AddRequest: Codable, Sendable {
+        /// A link, or `sha256:` and the digits of a public file's SHA-256.
         var link: String
         var name: String?
+        var peers: [String]
+        /// Seconds to look for a file that is given by its SHA-256.
+        var timeout: Double
     }
 
     /// Whether the request is served only by talking to peers.
     var needsNetwork: Bool {
         switch self {
         case .hold, .prefetch, .pin: true
+        case .add(let request): ModelReference.namesFile(request.link)
         default: false
         }
     }
@@ -139,6 +144,8 @@ struct ModelSummary: Codable, Sendable {
     var files: Int
     var format: String
     var license: String
+    /// unchecked, checked or mismatch for a file that was found by its SHA-256; else null.
+    var check: String?
 
     /// The model's state for people.
     var state: String {
@@ -162,6 +169,8 @@ struct VerifySummary: Codable, Sendable {
     var damaged: [String]
     /// Published files that have changed.
     var changedFiles: [String]
+    /// Models that are not the file of the SHA-256 by which they were found.
+    var wrongModels: [String]
     var clean: Bool
 }
 
@@ -178,4 +187,6 @@ struct StatusSummary: Codable, Sendable {
     /// Bytes of the disk that are free; absent where it does not say.
     var diskFree: Int?
     var models: Int
+    /// Models that are not the file of the SHA-256 by which they were found.
+    var wrongModels: [String]
 }

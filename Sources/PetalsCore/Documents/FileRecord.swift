@@ -32,18 +32,23 @@ package struct FileRecord: Hashable, Sendable {
     package let frames: FrameTable
     package let blobID: BlobID
     package let blobKey: SecretKey
+    /// SHA-256 of the stored stream, from which anybody derives the key of a public file's blob;
+    /// nil for a private file.
+    package let storedSHA256: Digest?
 
     package init(
-        size: Int, sha256: Digest, frames: FrameTable, blobID: BlobID, blobKey: SecretKey
+        size: Int, sha256: Digest, frames: FrameTable, blobID: BlobID, blobKey: SecretKey,
+        storedSHA256: Digest? = nil
     ) {
         self.size = size
         self.sha256 = sha256
         self.frames = frames
         self.blobID = blobID
         self.blobKey = blobKey
+        self.storedSHA256 = storedSHA256
     }
 
-    /// Reads a record on its own, as the registry stores it.
+    /// Reads a record on its own, as the registry stores it and peers send it.
     ///
     /// - Throws: `PetalsError` saying which field is wrong.
     package init(parsing bytes: [UInt8]) throws(PetalsError) {
@@ -72,6 +77,15 @@ package struct FileRecord: Hashable, Sendable {
         frames = try FrameTable(size: size, codec: codec, lengths: message.frameLengths)
         blobID = try Digest(field: message.blobID, what: "a file's blob id")
         blobKey = try SecretKey(field: message.blobKey, what: "a file's blob key")
+        storedSHA256 =
+            message.storedSha256.isEmpty
+            ? nil : try Digest(field: message.storedSha256, what: "a stored stream's SHA-256")
+        guard codec != .raw || storedSHA256 == nil || storedSHA256 == sha256 else {
+            throw PetalsError(
+                .corrupt,
+                "a raw file's record has two different SHA-256s, and its stored stream is the "
+                    + "file; it was published wrongly")
+        }
     }
 
     var message: PBFileRecord {
@@ -82,6 +96,7 @@ package struct FileRecord: Hashable, Sendable {
         message.frameLengths = frames.lengths
         message.blobID = blobID.field
         message.blobKey = Data(blobKey.bytes)
+        message.storedSha256 = storedSHA256?.field ?? Data()
         return message
     }
 }

@@ -91,6 +91,9 @@ nonisolated struct PBFileRecord: Sendable {
 
   var blobKey: Data = Data()
 
+  /// of the stored stream; only in records of public files
+  var storedSha256: Data = Data()
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -351,7 +354,7 @@ nonisolated extension PBBlobDescriptor: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension PBFileRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".FileRecord"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}size\0\u{1}sha256\0\u{1}codec\0\u{3}frame_lengths\0\u{3}blob_id\0\u{3}blob_key\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}size\0\u{1}sha256\0\u{1}codec\0\u{3}frame_lengths\0\u{3}blob_id\0\u{3}blob_key\0\u{3}stored_sha256\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -365,6 +368,7 @@ nonisolated extension PBFileRecord: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 4: try { try decoder.decodeRepeatedFixed32Field(value: &self.frameLengths) }()
       case 5: try { try decoder.decodeSingularBytesField(value: &self.blobID) }()
       case 6: try { try decoder.decodeSingularBytesField(value: &self.blobKey) }()
+      case 7: try { try decoder.decodeSingularBytesField(value: &self.storedSha256) }()
       default: break
       }
     }
@@ -389,6 +393,9 @@ nonisolated extension PBFileRecord: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if !self.blobKey.isEmpty {
       try visitor.visitSingularBytesField(value: self.blobKey, fieldNumber: 6)
     }
+    if !self.storedSha256.isEmpty {
+      try visitor.visitSingularBytesField(value: self.storedSha256, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -399,6 +406,7 @@ nonisolated extension PBFileRecord: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.frameLengths != rhs.frameLengths {return false}
     if lhs.blobID != rhs.blobID {return false}
     if lhs.blobKey != rhs.blobKey {return false}
+    if lhs.storedSha256 != rhs.storedSha256 {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

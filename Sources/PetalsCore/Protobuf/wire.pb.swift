@@ -185,13 +185,21 @@ nonisolated struct PBControl: Sendable {
     set {message = .pong(newValue)}
   }
 
-  /// 12 to 19 are kept for Receipt, Balance, Assign, AssignAck, Terms and PeerExchange.
   var damaged: PBDamaged {
     get {
       if case .damaged(let v)? = message {return v}
       return PBDamaged()
     }
     set {message = .damaged(newValue)}
+  }
+
+  /// 12 to 19 are kept for Receipt, Balance, Assign, AssignAck, Terms and PeerExchange.
+  var getRecord: PBGetRecord {
+    get {
+      if case .getRecord(let v)? = message {return v}
+      return PBGetRecord()
+    }
+    set {message = .getRecord(newValue)}
   }
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -208,8 +216,9 @@ nonisolated struct PBControl: Sendable {
     case refuse(PBRefuse)
     case ping(PBPing)
     case pong(PBPong)
-    /// 12 to 19 are kept for Receipt, Balance, Assign, AssignAck, Terms and PeerExchange.
     case damaged(PBDamaged)
+    /// 12 to 19 are kept for Receipt, Balance, Assign, AssignAck, Terms and PeerExchange.
+    case getRecord(PBGetRecord)
 
   }
 
@@ -305,6 +314,22 @@ nonisolated struct PBGetDocument: Sendable {
   var request: UInt32 = 0
 
   var digest: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// Asks for the file record of a public file by the SHA-256 of its plaintext; answered by document
+/// frames.
+nonisolated struct PBGetRecord: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var request: UInt32 = 0
+
+  var sha256: Data = Data()
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -430,7 +455,7 @@ nonisolated extension PBRefusal: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Control"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}join\0\u{1}leave\0\u{1}holdings\0\u{3}get_document\0\u{3}get_cell_layer\0\u{1}request\0\u{1}cancel\0\u{1}refuse\0\u{1}ping\0\u{1}pong\0\u{2}\u{9}damaged\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}join\0\u{1}leave\0\u{1}holdings\0\u{3}get_document\0\u{3}get_cell_layer\0\u{1}request\0\u{1}cancel\0\u{1}refuse\0\u{1}ping\0\u{1}pong\0\u{2}\u{9}damaged\0\u{3}get_record\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -594,6 +619,19 @@ nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .damaged(v)
         }
       }()
+      case 21: try {
+        var v: PBGetRecord?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .getRecord(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .getRecord(v)
+        }
+      }()
       default: break
       }
     }
@@ -652,6 +690,10 @@ nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .damaged?: try {
       guard case .damaged(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+    }()
+    case .getRecord?: try {
+      guard case .getRecord(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
     }()
     case nil: break
     }
@@ -875,6 +917,41 @@ nonisolated extension PBGetDocument: SwiftProtobuf.Message, SwiftProtobuf._Messa
   static func ==(lhs: PBGetDocument, rhs: PBGetDocument) -> Bool {
     if lhs.request != rhs.request {return false}
     if lhs.digest != rhs.digest {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBGetRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".GetRecord"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}sha256\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.request) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.sha256) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.request != 0 {
+      try visitor.visitSingularUInt32Field(value: self.request, fieldNumber: 1)
+    }
+    if !self.sha256.isEmpty {
+      try visitor.visitSingularBytesField(value: self.sha256, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBGetRecord, rhs: PBGetRecord) -> Bool {
+    if lhs.request != rhs.request {return false}
+    if lhs.sha256 != rhs.sha256 {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -25,6 +25,10 @@ extension ControlMessage {
             self = .getDocument(
                 request: get.request,
                 digest: try Digest(field: get.digest, what: "a requested digest"))
+        case .getRecord(let get):
+            self = .getRecord(
+                request: get.request,
+                sha256: try Digest(field: get.sha256, what: "a requested SHA-256"))
         case .getCellLayer(let get):
             self = .getCellLayer(
                 request: get.request, topic: try Topic(field: get.topic),
@@ -61,6 +65,9 @@ extension ControlMessage {
         case .getDocument(let request, let digest):
             message.getDocument.request = request
             message.getDocument.digest = digest.field
+        case .getRecord(let request, let sha256):
+            message.getRecord.request = request
+            message.getRecord.sha256 = sha256.field
         case .getCellLayer(let request, let topic, let shard):
             message.getCellLayer.request = request
             message.getCellLayer.topic = Data(topic.bytes)

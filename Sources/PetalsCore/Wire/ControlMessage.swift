@@ -10,6 +10,8 @@ package enum ControlMessage: Hashable, Sendable {
     case leave(Topic)
     case holdings(Topic, [ShardHolding])
     case getDocument(request: UInt32, digest: Digest)
+    /// Asks for the record of a public file by the SHA-256 of its plaintext.
+    case getRecord(request: UInt32, sha256: Digest)
     case getCellLayer(request: UInt32, topic: Topic, shard: ShardIndex)
     case request(LeafRequest)
     case cancel(request: UInt32)

@@ -10,6 +10,8 @@ package struct MountedModel: Sendable {
     package var manifest: ModelManifest?
     /// When the model was added, in seconds since 1970: the time that its files show.
     package var addedAt: Int64
+    /// Why its files cannot be opened; nil where they can.
+    package var refusal: String?
     /// More extended attributes: `["holders": "3"]` becomes `user.petals.holders`.
     package var facts: [String: String]
     /// Peers that were asked for the manifest; read where a pending model is opened.
@@ -24,7 +26,7 @@ package struct MountedModel: Sendable {
     /// Describes a model; what is not given says nothing.
     package init(
         name: String, manifestID: ManifestID, manifest: ModelManifest?, addedAt: Int64,
-        facts: [String: String] = [:],
+        facts: [String: String] = [:], refusal: String? = nil,
         peersAsked: @escaping @Sendable () -> Int = { 0 },
         status: @escaping @Sendable () -> [UInt8] = { Array("{}\n".utf8) },
         open: @escaping @Sendable (FileRecord) -> any FileContent
@@ -34,6 +36,7 @@ package struct MountedModel: Sendable {
         self.manifest = manifest
         self.addedAt = addedAt
         self.facts = facts
+        self.refusal = refusal
         self.peersAsked = peersAsked
         self.status = status
         self.open = open

@@ -1,3 +1,4 @@
+internal import Logging
 internal import PetalsCore
 internal import Synchronization
 
@@ -39,7 +40,8 @@ extension TreeStore {
 
     /// Opens a file; `release` ends it.
     ///
-    /// - Throws: `Errno.isDirectory` or `.stale`.
+    /// - Throws: `Errno.isDirectory` or `.stale`; `.inputOutput`, with a line in the log, where the
+    ///   model is refused.
     package func open(_ inode: Inode) throws(Errno) -> OpenedHandle {
         let (tree, known) = state.withLock { state in
             (state.tree(of: inode), state.contents[inode]?.content)
@@ -48,6 +50,10 @@ extension TreeStore {
             return try openControl(inode, tree: tree)
         }
         guard let entry = tree.entry(of: node) else { throw .isDirectory }
+        if let refusal = tree.model.refusal {
+            logger.error("\(tree.path(of: node)) cannot be opened: \(refusal)")
+            throw .inputOutput
+        }
         // The model's closure runs outside the lock; where two opens race, the first one's counts.
         let made: any FileContent =
             if let known {

@@ -30,5 +30,7 @@ package final class BlobSession: Sendable {
     }
 
     /// The topic of the blob on a UTC day.
-    func topic(day: UInt32) -> Topic { KeyDerivation.topic(stored.relayKey, day: day) }
+    func topic(day: UInt32) -> Topic {
+        KeyDerivation.topic(stored.relayKey, of: stored.id, day: day)
+    }
 }

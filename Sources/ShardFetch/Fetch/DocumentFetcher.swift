@@ -3,7 +3,8 @@ internal import PetalsCodec
 internal import PetalsCore
 internal import Synchronization
 
-/// Fetches sealed manifests and descriptors by their digest, from whoever has them.
+/// Fetches sealed manifests and descriptors by their digest, from whoever has them; and the records
+/// of public files by the SHA-256 of their content (`find`).
 ///
 /// One peer is asked at a time, the next one when it refuses, goes away, or keeps silent for two
 /// seconds. What comes is believed when its SHA-256 is the digest.
@@ -11,6 +12,8 @@ final class DocumentFetcher: Sendable {
     private struct Pending {
         let connection: PeerConnection
         let bytesMax: Int
+        /// When the question is over, however it goes.
+        let end: Instant
         var bytes: [UInt8] = []
         var progressAt: Instant
         let continuation: CheckedContinuation<[UInt8]?, Never>
@@ -29,8 +32,11 @@ final class DocumentFetcher: Sendable {
     static let roundPause = Duration.milliseconds(200)
 
     private let state = Mutex(State())
-    private let logger: Logger
-    private let blame: @Sendable (PeerConnection, String) -> Void
+    let logger: Logger
+    let blame: @Sendable (PeerConnection, String) -> Void
+
+    /// The peers that can be asked.
+    var connections: [PeerConnection] { state.withLock { Array($0.connections.values) } }
 
     init(logger: Logger, blame: @escaping @Sendable (PeerConnection, String) -> Void) {
         self.logger = logger
@@ -57,8 +63,10 @@ final class DocumentFetcher: Sendable {
     /// - Throws: `PetalsError.cancelled`.
     func fetch(_ digest: Digest, bytesMax: Int) async throws(PetalsError) -> [UInt8] {
         while true {
-            for connection in state.withLock({ Array($0.connections.values) }) {
-                if let bytes = await ask(connection, digest, bytesMax: bytesMax) { return bytes }
+            for connection in connections {
+                if let bytes = await fetch(digest, from: connection, bytesMax: bytesMax) {
+                    return bytes
+                }
                 if Task.isCancelled { break }
             }
             do {
@@ -69,13 +77,35 @@ final class DocumentFetcher: Sendable {
         }
     }
 
-    private func ask(
-        _ connection: PeerConnection, _ digest: Digest, bytesMax: Int
+    /// Asks one peer for a document; nil where it has none to give.
+    func fetch(
+        _ digest: Digest, from connection: PeerConnection, bytesMax: Int, end: Instant = .infinity
+    ) async -> [UInt8]? {
+        let answer = await ask(connection, bytesMax: bytesMax, end: end) {
+            .getDocument(request: $0, digest: digest)
+        }
+        guard let bytes = answer else { return nil }
+        guard sha256(bytes) == digest else {
+            blame(connection, "its document is not the one named \(digest.short)")
+            return nil
+        }
+        return bytes
+    }
+
+    /// Asks one peer a question that is answered by a document.
+    ///
+    /// - Parameter question: the message with this number.
+    /// - Returns: what it sent, unchecked; nil where it refuses, goes away, keeps silent, or `end`
+    ///   has come.
+    func ask(
+        _ connection: PeerConnection, bytesMax: Int, end: Instant = .infinity,
+        _ question: (_ request: UInt32) -> ControlMessage
     ) async -> [UInt8]? {
         let request = state.withLock { state in
             state.nextRequest = max(state.nextRequest &+ 1, 1 << 31)
             return state.nextRequest
         }
+        let message = question(request)
         let watchdog = Task { [weak self] in
             while (try? await Task.sleep(for: .milliseconds(250))) != nil {
                 // Cancelled: the question is over.
@@ -87,31 +117,27 @@ final class DocumentFetcher: Sendable {
                 let isOpen = state.withLock { state in
                     guard state.connections[connection.id] != nil else { return false }
                     state.pending[request] = Pending(
-                        connection: connection, bytesMax: bytesMax,
+                        connection: connection, bytesMax: bytesMax, end: end,
                         progressAt: MonotonicClock.now, continuation: continuation)
                     return true
                 }
                 guard isOpen else { return continuation.resume(returning: nil) }
                 // A cancellation that came before the line above found nothing to finish.
                 guard !Task.isCancelled else { return finish(request, with: nil) }
-                connection.send(.getDocument(request: request, digest: digest))
+                connection.send(message)
             }
         } onCancel: {
             finish(request, with: nil)
         }
         watchdog.cancel()
-        guard let bytes else { return nil }
-        guard sha256(bytes) == digest else {
-            blame(connection, "its document is not the one named \(digest.short)")
-            return nil
-        }
         return bytes
     }
 
     private func giveUpIfSilent(_ request: UInt32) -> Bool {
         let silent = state.withLock { state in
             guard let pending = state.pending[request] else { return true }
-            return MonotonicClock.now - pending.progressAt > Self.silenceSecondsMax
+            let now = MonotonicClock.now
+            return now - pending.progressAt > Self.silenceSecondsMax || now >= pending.end
         }
         if silent { finish(request, with: nil) }
         return silent

@@ -123,7 +123,7 @@ struct BlobPublisher {
             path: reader.path, stamp: reader.stamp, geometry: geometry,
             record: FileRecord(
                 size: reader.size, sha256: survey.sha256, frames: survey.frames, blobID: .zero,
-                blobKey: key),
+                blobKey: key, storedSHA256: options.isPrivate ? nil : survey.storedSHA256),
             sums: survey.sums)
     }
 

@@ -21,6 +21,7 @@ final class ShardServer: Sendable {
     let state = Mutex(State())
     let pool: NIOThreadPool
     let topics: TopicTable
+    let records: RecordTable
     let store: Store
     let logger: Logger
     let servedBytes = Atomic<Int>(0)
@@ -28,6 +29,7 @@ final class ShardServer: Sendable {
     init(store: Store, topics: TopicTable, pool: NIOThreadPool, logger: Logger) {
         self.store = store
         self.topics = topics
+        records = RecordTable(store: store)
         self.pool = pool
         self.logger = logger
     }
@@ -49,7 +51,10 @@ final class ShardServer: Sendable {
                 state.clients[connection.id]?.topics.remove(topic)
                 state.clients[connection.id]?.joined[topic] = nil
             }
-        case .getDocument(let request, let digest): sendDocument(digest, request, connection)
+        case .getDocument(let request, let digest):
+            sendDocument(request, connection) { $0.document(digest) }
+        case .getRecord(let request, let sha256):
+            sendDocument(request, connection) { $0.record(sha256) }
         case .getCellLayer(let request, let topic, let shard):
             sendLayer(topic, shard, request, connection)
         case .request(let request): enqueue(request, connection)
@@ -121,10 +126,14 @@ final class ShardServer: Sendable {
 
     // MARK: Documents and layers
 
-    private func sendDocument(_ digest: Digest, _ request: UInt32, _ connection: PeerConnection) {
+    /// Answers with what `find` gives, or refuses.
+    private func sendDocument(
+        _ request: UInt32, _ connection: PeerConnection,
+        find: @escaping @Sendable (ShardServer) -> [UInt8]?
+    ) {
         pool.submit { [self] poolState in
             guard case .active = poolState else { return }
-            guard let document = document(digest), !document.isEmpty else {
+            guard let document = find(self), !document.isEmpty else {
                 return connection.send(.refuse(request: request, .unknown))
             }
             guard admitDocument(document.count, connection) else {
@@ -170,6 +179,14 @@ final class ShardServer: Sendable {
             logger.warning("a document could not be read: \(error.message)")
             return nil
         }
+    }
+
+    /// The record of a public file that this node may read; nil where it knows none.
+    private func record(_ sha256: Digest) -> [UInt8]? {
+        guard let bytes = records.record(of: sha256)?.serialized(),
+            bytes.count <= Limits.recordBytesMax
+        else { return nil }
+        return bytes
     }
 
     private func sendLayer(

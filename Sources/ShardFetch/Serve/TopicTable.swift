@@ -56,7 +56,7 @@ final class TopicTable: Sendable {
         _ blob: StoredBlob, around day: UInt32, in topics: inout [Topic: BlobID]
     ) {
         for near in [day &- 1, day, day &+ 1] {
-            topics[KeyDerivation.topic(blob.relayKey, day: near)] = blob.id
+            topics[KeyDerivation.topic(blob.relayKey, of: blob.id, day: near)] = blob.id
         }
     }
 }

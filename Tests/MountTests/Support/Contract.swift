@@ -45,6 +45,7 @@ struct ModelReport: Decodable {
     let files: Int
     let format: String
     let license: String
+    let check: String?
 }
 
 /// What `info --json` prints.
@@ -77,6 +78,7 @@ struct VerifyReport: Decodable {
     let bytes: Int
     let damaged: [String]
     let changedFiles: [String]
+    let wrongModels: [String]
     let clean: Bool
 }
 
