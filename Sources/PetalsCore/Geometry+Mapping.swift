@@ -75,8 +75,8 @@ extension BlobGeometry {
             + column(of: address.shard) * cellLength(row: row)
     }
 
-    /// The leaves of a data cell that hold bytes of the stored stream; the others are padding, which
-    /// no reader asks for.
+    /// The leaves of a data cell that hold bytes of the stored stream; the others are padding,
+    /// which no reader asks for.
     ///
     /// Empty where all of the cell is padding.
     package func streamLeaves(of address: CellAddress) -> Range<Int> {

@@ -12,6 +12,7 @@
 //   Geometry                   stream offset <-> (shard, cell, leaf); the only place that knows it
 //   Documents/                 BlobDescriptor, FileRecord, Manifest: validated on the way in
 //   Links                      `petals:r1:` (may read) and `petals:v1:` (may hold, not read)
+//   ModelReference             a link, or `sha256:` and a public file's digest
 //   Wire/                      frames and control messages, validated on the way in
 //
 // What it never does: trust. Every value that can come from a peer, a link or a disk is built by an

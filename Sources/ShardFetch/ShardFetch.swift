@@ -8,7 +8,8 @@
 //   Peer/      connections: identity, TLS, frames, limits, bans
 //   Fetch/     what to ask of whom (`FetchScheduler`, a pure machine), the shell that does it
 //              (`FetchEngine`), the reader of a file (`BlobReader`), read-ahead
-//   Serve/     answering: topics, holdings, documents, leaves with their proofs
+//   Serve/     answering: topics, holdings, documents, records of public files, leaves with their
+//              proofs
 //   Publish/   from a file to a sealed blob, a manifest and a link
 //
 // The walk of a byte that is not here: a read asks `BlobReader`, which finds leaves missing and

@@ -8,7 +8,7 @@ internal import ShardFetch
 internal import Testing
 
 extension MountTests {
-    /// S25 foundByHash: `petalsfs add sha256:HEX`, from the search to the check.
+    /// S31 foundByHash: `petalsfs add sha256:HEX`, from the search to the check.
     @Suite struct AddByHashTests {
         /// Publishes on one node, finds on another by nothing but the digest, reads, and compares.
         @Test func aPublicFileIsFoundReadAndChecked() async throws {
@@ -110,9 +110,10 @@ extension MountTests {
             }
         }
 
-        /// S25: a peer gives a file of its own under somebody's hash. It is found out when it is
-        /// complete: it is marked, opening and reading it fails, and adding it again finds the
-        /// right one.
+        /// S31: a peer that gives a file of its own under somebody's hash is found out.
+        ///
+        /// When the file is complete, it is marked, opening and reading it fails, and adding it
+        /// again finds the right one.
         @Test func aLyingPublisherIsFoundOut() async throws {
             try await World.with { world in
                 let right = try await Samples.noise(world, "right.gguf", bytes: 900_000)

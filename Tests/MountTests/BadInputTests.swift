@@ -55,7 +55,9 @@ extension MountTests {
                 phrase: "--peer HOST:PORT"),
             .init(
                 name: "no time to look for a file",
-                arguments: ["add", "sha256:" + String(repeating: "ab", count: 32), "--timeout", "0"],
+                arguments: [
+                    "add", "sha256:" + String(repeating: "ab", count: 32), "--timeout", "0",
+                ],
                 phrase: "--timeout takes", code: 2),
             .init(
                 name: "no link on standard input", arguments: ["add", "-"],

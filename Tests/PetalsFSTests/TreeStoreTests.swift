@@ -48,6 +48,40 @@ internal import Testing
         #expect(store.fileCount == 4)
     }
 
+    /// A model that turned out to be wrong is not opened any more, and each attempt is a line in
+    /// the log.
+    ///
+    /// What is open stays open, and all else of it can be looked at.
+    @Test func refusedModelsAreNotOpened() throws {
+        let recorder = LogRecorder()
+        let sound = model("tree", [try file("f", size: 7), try inlined("g", "x")])
+        let other = model("other", id: 2, [try file("f", size: 1)])
+        let store = store([sound, other], logger: recorder.logger)
+        let inode = try walk(store, "tree/f").inode
+        let handle = try store.open(inode).handle
+        var wrong = sound
+        wrong.refusal = "it is something else"
+        store.update(models: [wrong, other])
+        for name in ["tree/f", "tree/g"] {
+            let node = try walk(store, name)
+            #expect(throws: Errno.inputOutput) { try store.open(node.inode) }
+        }
+        #expect(
+            recorder.lines.withLock { $0 } == [
+                "error: tree/f cannot be opened: it is something else",
+                "error: tree/g cannot be opened: it is something else",
+            ])
+        store.release(try store.open(walk(store, "other/f").inode).handle)
+        #expect(try store.file(handle).content.size == 7)
+        #expect(try walk(store, "tree/f").inode == inode)
+        store.release(handle)
+        #expect(throws: Errno.inputOutput) { try store.open(inode) }
+        // Another version under the name is another matter.
+        store.update(models: [model("tree", id: 3, [try file("f", size: 7)])])
+        let fresh = try store.open(walk(store, "tree/f").inode)
+        store.release(fresh.handle)
+    }
+
     @Test func mistakesHaveTheirNumbers() throws {
         let store = store([model("tree", [try file("f", size: 1)])])
         let file = try walk(store, "tree/f").inode

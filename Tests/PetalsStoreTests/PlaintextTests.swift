@@ -5,7 +5,7 @@ import Testing
 
 @testable import PetalsStore
 
-/// The plaintext's SHA-256 is computed from cells that are here, all of them, and from nothing else.
+/// The plaintext's SHA-256 is computed from cells that are here, all of them, and nothing else.
 @Suite struct PlaintextTests {
     /// Frames that end within cells, groups that follow each other, a short last row.
     @Test(arguments: FrameCodec.allCases, [1, 3])

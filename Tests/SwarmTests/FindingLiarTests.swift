@@ -76,7 +76,8 @@ extension Swarms {
                 reader.node.dial([server.endpoint])
                 let isConnected = await eventually { reader.node.peerCount == 1 }
                 #expect(isConnected)
-                #expect(await reader.failure(toFind: blob.record.sha256, seconds: 1) == .unavailable)
+                let code = await reader.failure(toFind: blob.record.sha256, seconds: 1)
+                #expect(code == .unavailable)
                 await server.stop()
             }
         }
@@ -120,7 +121,7 @@ extension Swarms {
 
         /// A byte now and then, so that there is never silence.
         private static func trickle(_ request: UInt32, to peer: RawPeer) {
-            for offset in 0..<100 {
+            for offset in 0..<1200 {
                 peer.channel.eventLoop.scheduleTask(in: .milliseconds(Int64(offset) * 100)) {
                     let header = DocumentHeader(request: request, total: 5000, offset: offset)
                     peer.send(FrameEncoder.document(header, chunk: [1]))
@@ -202,7 +203,8 @@ extension Swarms {
                 honest.node.offer([right.record])
                 reader.node.dial([honest.endpoint])
                 let again = try await reader.node.findFile(
-                    sha256: right.record.sha256, excluding: [wrong.id], seconds: FindingTests.patience)
+                    sha256: right.record.sha256, excluding: [wrong.id],
+                    seconds: FindingTests.patience)
                 #expect(again == right.record)
                 // Both blobs have one key, and are two swarms.
                 #expect(right.relayKey == wrong.relayKey && right.id != wrong.id)

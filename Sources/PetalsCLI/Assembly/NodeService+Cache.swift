@@ -15,6 +15,7 @@ extension NodeService {
     ) async throws(PetalsError) -> ControlResult {
         let node = try runningNode(for: name)
         let entry = wait ? try await arrived(name, node) : try library.entry(name)
+        if let refusal = library.refusal(of: entry.row) { throw refusal }
         guard let manifest = entry.manifest else {
             let reason =
                 entry.isPending

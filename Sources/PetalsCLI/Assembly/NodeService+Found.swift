@@ -6,9 +6,9 @@ internal import PetalsStore
 internal import ShardFetch
 internal import Synchronization
 
-// Files that were found by their SHA-256. What a peer gave for it is verified leaf by leaf against a
-// tree that the same peer named, so nothing but the digest itself says that it is the right file:
-// it is compared once, when all of the file is here.
+// Files that were found by their SHA-256. What a peer gave for it is verified leaf by leaf against
+// a tree that the same peer named, so nothing but the digest itself says that it is the right file:
+// it is compared once, when all of the file is here (docs/decisions/10-found-by-hash.md).
 
 extension NodeService {
     /// Seconds between two looks at whether a found file has become complete.

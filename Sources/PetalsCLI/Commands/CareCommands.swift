@@ -23,7 +23,9 @@ struct Verify: AsyncParsableCommand {
         } else {
             for cell in report.damaged { Terminal.print("damaged, forgotten: \(cell)") }
             for file in report.changedFiles { Terminal.print("changed since published: \(file)") }
-            for name in report.wrongModels { Terminal.print("not the file of its SHA-256: \(name)") }
+            for name in report.wrongModels {
+                Terminal.print("not the file of its SHA-256: \(name)")
+            }
             Terminal.print(
                 "\(report.clean ? "clean" : "not clean"): \(report.cells) cells, "
                     + "\(ByteCount(report.bytes)) checked, \(report.damaged.count) damaged")

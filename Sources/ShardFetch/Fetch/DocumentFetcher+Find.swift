@@ -10,6 +10,10 @@ extension DocumentFetcher {
         let sealedDescriptor: [UInt8]
     }
 
+    /// Seconds that one peer's answer may take, so that one that answers a byte at a time does not
+    /// hold the search up: a record has a few kilobytes, and the largest 8 MiB.
+    private static let answerSecondsMax: Instant = 5
+
     /// Asks peers for a public file, one after the other and again, until one gives it.
     ///
     /// What is found is consistent: the record claims this SHA-256, the descriptor is that of the
@@ -25,7 +29,8 @@ extension DocumentFetcher {
     ) async throws(PetalsError) -> FoundFile? {
         while MonotonicClock.now < end {
             for connection in connections where MonotonicClock.now < end {
-                let found = await find(sha256, at: connection, end: end)
+                let limit = min(end, MonotonicClock.now + Self.answerSecondsMax)
+                let found = await find(sha256, at: connection, end: limit)
                 if let found, !excluded.contains(found.record.blobID) { return found }
                 if Task.isCancelled { break }
             }
