@@ -196,7 +196,8 @@ struct Status: AsyncParsableCommand {
         Terminal.print("cache    \(ByteCount(status.store["cached"] ?? 0)) of \(limit)")
         if let free = status.diskFree {
             Terminal.print(
-                "disk     \(ByteCount(free)) free, \(ByteCount(status.cacheFree)) of it stays so")
+                "disk     \(ByteCount(free)) free, of which the cache leaves "
+                    + "\(ByteCount(status.cacheFree))")
         }
         for name in status.wrongModels {
             Terminal.print("damaged  \(name) is not the file of its SHA-256")

@@ -70,14 +70,17 @@ struct NetworkOptions: ParsableArguments {
 
 /// How much of the disk the cache may have.
 struct CacheOptions: ParsableArguments {
-    @Option(help: "The most that the cache may have of the disk, for example 50G.")
+    @Option(
+        help: ArgumentHelp(
+            "The most that the cache may have of the disk, for example 50G.", valueName: "size"))
     var cacheSize: String?
 
     @Option(
-        help: """
+        help: ArgumentHelp(
+            """
             What the cache leaves free of the disk; unless given 1GiB, or 5 % of the disk where \
             that is less.
-            """)
+            """, valueName: "size"))
     var cacheFree: String?
 
     func bounds() throws -> CacheBounds {
