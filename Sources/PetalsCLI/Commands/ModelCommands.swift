@@ -138,18 +138,6 @@ struct List: AsyncParsableCommand {
     }
 }
 
-extension ModelSummary {
-    /// How a model is, for a person.
-    fileprivate var state: String {
-        if pending { return "waits for its manifest" }
-        switch check {
-        case "unchecked": return "\(origin), not compared with its SHA-256 yet"
-        case "mismatch": return "damaged: not the file of its SHA-256"
-        default: return origin
-        }
-    }
-}
-
 /// The command `petalsfs info`.
 struct Info: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -149,7 +149,10 @@ struct ModelSummary: Codable, Sendable {
 
     /// The model's state for people.
     var state: String {
-        (pending ? "waits for its manifest" : origin) + (pinned ? ", pinned" : "")
+        if check == "mismatch" { return "damaged: not the file of its SHA-256" }
+        let unchecked = check == "unchecked" ? ", not compared with its SHA-256 yet" : ""
+        return (pending ? "waits for its manifest" : origin) + (pinned ? ", pinned" : "")
+            + unchecked
     }
 }
 
