@@ -1,0 +1,85 @@
+"""The table: results.json for people."""
+
+from bench.results import FIGURES, SCENARIO_FIGURES
+
+NONE = "–"
+
+
+def number(value, digits):
+    return f"{value:.{digits}f}"
+
+
+def cell(summary, digits):
+    """The median, and how far the samples lie apart."""
+    median = number(summary["median"], digits)
+    least, most = number(summary["least"], digits), number(summary["most"], digits)
+    return median if least == most else f"{median} ({least} to {most})"
+
+
+def table(header, rows):
+    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def systems_table(document):
+    systems = document["systems"]
+    header = ["figure", *(facts["title"] for facts in systems.values())]
+    rows = []
+    for row in document["rows"]:
+        digits = FIGURES[row["figure"]].digits
+        values = []
+        for system, facts in systems.items():
+            if "missing" in facts:
+                values.append("not installed")
+            elif system in row["systems"]:
+                values.append(cell(row["systems"][system], digits))
+            else:
+                values.append(NONE)
+        rows.append([f"{row['title']}, {row['unit']}: {row['input']}", *values])
+    return table(header, rows)
+
+
+def scenarios_table(document):
+    used = [figure for figure in SCENARIO_FIGURES
+            if any(figure in entry["figures"] for entry in document["scenarios"])]
+    header = ["petalsfs"]
+    for figure in used:
+        facts = SCENARIO_FIGURES[figure]
+        header.append(f"{facts.title}, {facts.unit}" if facts.unit else facts.title)
+    rows = []
+    for entry in document["scenarios"]:
+        values = [
+            cell(entry["figures"][figure], SCENARIO_FIGURES[figure].digits)
+            if figure in entry["figures"] else NONE for figure in used
+        ]
+        rows.append([entry["title"], *values])
+    return table(header, rows)
+
+
+def markdown(document):
+    machine = document["machine"]
+    speeds = [entry["sha256_megabytes_per_second"] for entry in document["rounds"]] or [0]
+    inputs = ", ".join(
+        f"{name} of {facts['bytes'] / 1e6:.0f} MB" for name, facts in document["inputs"].items())
+    parts = [
+        "# petalsfs beside its peers",
+        "",
+        f"Made by `scripts/bench{' --quick' if document['quick'] else ''}` on {document['date']}:"
+        f" {machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB,"
+        f" {machine['kernel']}; {document['runs']} rounds; both ends of everything on this"
+        f" machine. SHA-256 on one core ran at {min(speeds)} to {max(speeds)} MB/s in the"
+        " course of it, which is how noisy the machine was. [How to read this](README.md)."
+    ]
+    if document["rows"]:
+        parts += ["", f"Median (least to most). Inputs: {inputs}.", "", systems_table(document)]
+        parts.append("")
+        for facts in document["systems"].values():
+            parts.append(f"* {facts['title']}: "
+                         + (f"not installed: {facts['missing']}" if "missing" in facts
+                            else facts["what"]))
+    if document["scenarios"]:
+        parts += ["", "## petalsfs in company", "", scenarios_table(document)]
+    if document["troubles"]:
+        parts += ["", "## Trouble", ""]
+        parts += [f"* {trouble['where']}: {trouble['what']}" for trouble in document["troubles"]]
+    return "\n".join(parts) + "\n"

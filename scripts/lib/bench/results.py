@@ -1,0 +1,136 @@
+"""What was measured, and what it is called."""
+
+import collections
+import datetime
+import hashlib
+import json
+import os
+import platform
+import statistics
+import time
+from pathlib import Path
+
+Figure = collections.namedtuple("Figure", "title unit digits better")
+
+# In the order of the table.
+FIGURES = {
+    "first": Figure("first 4 KiB, cold", "ms", 1, "less"),
+    "sequential": Figure("sequential, cold", "MB/s", 0, "more"),
+    "random_p50": Figure("random 1 MiB, cold, p50", "ms", 1, "less"),
+    "random_p99": Figure("random 1 MiB, cold, p99", "ms", 1, "less"),
+    "disk_cache": Figure("again, from its disk cache, which is in memory", "MB/s", 0, "more"),
+    "disk_cache_dropped": Figure("again, after the page cache was dropped", "MB/s", 0, "more"),
+    "page_cache": Figure("again, from the page cache", "MB/s", 0, "more"),
+    "cpu": Figure("CPU of all processes, sequential cold", "s/GB", 2, "less"),
+    "memory": Figure("peak memory, the reading side", "MB", 0, "less"),
+    "memory_origin": Figure("peak memory, the giving side", "MB", 0, "less"),
+}
+
+# Of the scenarios of petalsfs, each of which has some of them.
+SCENARIO_FIGURES = {
+    "rate": Figure("rate", "MB/s", 0, "more"),
+    "fetched": Figure("fetched / stored", "", 3, "less"),
+    "rebuilt": Figure("cells rebuilt", "", 0, "less"),
+    "damaged": Figure("damaged leaves received", "", 0, "less"),
+    "memory": Figure("peak memory", "MB", 0, "less"),
+    "share": Figure("stored / size", "", 3, "less"),
+}
+
+
+def hash_speed():
+    """MB/s of SHA-256 on one core now: how fast the machine happens to be."""
+    piece = bytes(1 << 20)
+    digest = hashlib.sha256()
+    count, began = 0, time.monotonic()
+    while time.monotonic() - began < 0.3:
+        digest.update(piece)
+        count += 1
+    return round(count * len(piece) / (time.monotonic() - began) / 1e6)
+
+
+def machine():
+    """The kind of machine; nothing that names it."""
+    with open("/proc/cpuinfo") as info:
+        names = [line.partition(":")[2].strip() for line in info if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    kernel = platform.release().split("-")[0]
+    return {
+        "cores": os.cpu_count(), "processor": names[0] if names else platform.machine(),
+        "memory_gib": round(memory / (1 << 30)), "kernel": f"Linux {kernel}",
+    }
+
+
+def summary(samples, digits):
+    """Median, least and most of the samples, which are kept as well."""
+    rounded = [round(sample, max(digits, 1) + 1) for sample in samples]
+    return {
+        "median": statistics.median(rounded), "least": min(rounded), "most": max(rounded),
+        "samples": rounded,
+    }
+
+
+def percentile(values, percent):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) * percent // 100, len(ordered) - 1)]
+
+
+class Results:
+    """All samples of a run, as they come in."""
+
+    def __init__(self, runs, quick):
+        self.runs, self.quick = runs, quick
+        self.systems, self.inputs, self.rounds = {}, {}, []
+        self.cells = collections.defaultdict(list)
+        self.scenarios, self.scenario_cells = {}, collections.defaultdict(list)
+        self.troubles = []
+
+    def add(self, figure, name, system, value):
+        self.cells[figure, name, system].append(value)
+
+    def add_scenario(self, scenario, **values):
+        for figure, value in values.items():
+            self.scenario_cells[scenario, figure].append(value)
+
+    def begin_round(self, what):
+        self.rounds.append({
+            "of": what, "sha256_megabytes_per_second": hash_speed(),
+            "load": round(os.getloadavg()[0], 1),
+        })
+
+    def trouble(self, where, text):
+        self.troubles.append({"where": where, "what": str(text)})
+
+    def document(self):
+        rows = []
+        for figure, facts in FIGURES.items():
+            for name in self.inputs:
+                values = {
+                    system: summary(self.cells[figure, name, system], facts.digits)
+                    for system in self.systems if self.cells.get((figure, name, system))
+                }
+                if values:
+                    rows.append({
+                        "figure": figure, "input": name, "title": facts.title,
+                        "unit": facts.unit, "better": facts.better, "systems": values,
+                    })
+        scenarios = []
+        for scenario, title in self.scenarios.items():
+            values = {
+                figure: summary(self.scenario_cells[scenario, figure], facts.digits)
+                for figure, facts in SCENARIO_FIGURES.items()
+                if self.scenario_cells.get((scenario, figure))
+            }
+            scenarios.append({"scenario": scenario, "title": title, "figures": values})
+        return {
+            "format": 1,
+            "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            "machine": machine(), "runs": self.runs, "quick": self.quick,
+            "systems": self.systems, "inputs": self.inputs, "rounds": self.rounds,
+            "rows": rows, "scenarios": scenarios, "troubles": self.troubles,
+        }
+
+    def write(self, folder):
+        """Writes results.json and returns the document in it."""
+        document = self.document()
+        Path(folder, "results.json").write_text(json.dumps(document, indent=1) + "\n")
+        return document
