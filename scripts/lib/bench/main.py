@@ -2,14 +2,12 @@
 
 import argparse
 import shutil
-import signal
-import sys
 from pathlib import Path
 
 from bench import publishing, report, results, rounds, samples, scenarios, systems, tools
 from bench.reading import WrongBytes, drop_page_cache
 from bench.systems.petalsfs import built_program
-from bench.workspace import Pauses, Trouble, Workspace, run, say
+from bench.workspace import Pauses, Trouble, Workspace, end_in_order, run, say
 
 ROOT = Path(__file__).resolve().parents[3]
 PARTS = [system.name for system in systems.ALL] + ["scenarios", "publishing"]
@@ -73,7 +71,7 @@ def measure(arguments, workspace, found):
         found.inputs["model"] = {"name": gemma.name, "bytes": model.stat().st_size}
         rounds.run(taking_part, "model", model, expected, found, pauses)
     if taking_part and not arguments.quick:
-        noise = samples.noise(workspace.path / "inputs" / "noise", 1)
+        noise = samples.noise(workspace.path / "inputs" / "noise", 1 << 10)
         found.inputs["noise"] = {"name": "pseudo-random", "bytes": noise.stat().st_size}
         rounds.run(taking_part, "noise", noise, samples.sha256(noise), found, pauses)
         noise.unlink()
@@ -114,9 +112,7 @@ def check_machine(quick):
 
 def main(command_line):
     arguments = arguments_of(command_line)
-    # An order to end unwinds everything, so that no process and no mount is left.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(143))
+    end_in_order()
     found = results.Results(arguments.runs, arguments.quick)
     try:
         check_machine(arguments.quick)
@@ -131,7 +127,8 @@ def main(command_line):
     except Trouble as trouble:
         say(str(trouble))
         return 1
-    except KeyboardInterrupt:
-        return 130
+    except (KeyboardInterrupt, SystemExit):
+        # What was measured until then is worth keeping, and says that it is not all.
+        found.trouble("this run", "it was ended before its end")
     write(arguments, found)
     return 1 if found.troubles else 0

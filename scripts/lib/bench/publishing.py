@@ -68,7 +68,7 @@ def run(workspace, program, results):
     for gibibytes in (1, 4):
         say(f"publishing {gibibytes} GiB")
         results.begin_round(f"publishing {gibibytes} GiB")
-        source = samples.noise(workspace.path / "noise-large", gibibytes)
+        source = samples.noise(workspace.path / "noise-large", gibibytes << 10)
         publish(workspace, program, source, f"publish_{gibibytes}", results)
     say("reading 4 GiB")
     read_large(workspace, program, source, samples.sha256(source), results)

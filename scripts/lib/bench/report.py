@@ -31,6 +31,8 @@ def systems_table(document):
         for system, facts in systems.items():
             if "missing" in facts:
                 values.append("not installed")
+            elif row["input"] in facts.get("left_out", []):
+                values.append("too slow")
             elif system in row["systems"]:
                 values.append(cell(row["systems"][system], digits))
             else:

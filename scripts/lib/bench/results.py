@@ -91,6 +91,10 @@ class Results:
         for figure, value in values.items():
             self.scenario_cells[scenario, figure].append(value)
 
+    def leave_out(self, system, name):
+        """Books that a system is too slow for an input, so that the table says so."""
+        self.systems[system].setdefault("left_out", []).append(name)
+
     def begin_round(self, what):
         self.rounds.append({
             "of": what, "sha256_megabytes_per_second": hash_speed(),

@@ -17,19 +17,19 @@ def model(name):
     return Path(run(["bash", "-euo", "pipefail", "-c", command], cwd=ROOT).strip())
 
 
-def noise(path, gibibytes):
+def noise(path, mebibytes):
     """Makes a file of pseudo-random bytes, which nothing compresses."""
-    count = gibibytes << 30
+    count = mebibytes << 20
     with open("/dev/zero", "rb") as zeros, open(path, "wb") as file:
         cipher = subprocess.Popen(
             ["openssl", "enc", "-aes-128-ctr", "-nosalt", "-K", KEY, "-iv", VECTOR],
             stdin=subprocess.PIPE, stdout=file, stderr=subprocess.DEVNULL)
         piece = zeros.read(1 << 20)
-        for _ in range(count >> 20):
+        for _ in range(mebibytes):
             cipher.stdin.write(piece)
         cipher.stdin.close()
         if cipher.wait() != 0 or path.stat().st_size != count:
-            raise Trouble(f"openssl did not make {gibibytes} GiB of noise")
+            raise Trouble(f"openssl did not make {mebibytes} MiB of noise")
     return path
 
 

@@ -62,6 +62,12 @@ def _end_with_parent():
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def end_in_order():
+    """Lets an order to end unwind everything, so that no process and no mount is left."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(143))
+
+
 class Workspace:
     """The folder, and everything that was started in it."""
 
@@ -109,7 +115,7 @@ class Workspace:
         self.mounts.add(folder)
         wait_for(f"the mount {folder.name}", lambda: is_mounted(folder), process, log)
 
-    def unmount(self, folder, process):
+    def unmount(self, folder, process, patience=20):
         """Takes a mount off in order, and ends the process if it does not end with it."""
         until = time.monotonic() + 10
         while is_mounted(folder) and time.monotonic() < until:
@@ -123,7 +129,7 @@ class Workspace:
         self.mounts.discard(folder)
         children = processes.tree([process.pid])
         try:
-            process.wait(20)
+            process.wait(patience)
         except subprocess.TimeoutExpired:
             pass
         self.stop(process)

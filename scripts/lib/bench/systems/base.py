@@ -17,6 +17,8 @@ class System:
     mounts = True
     # A system that takes minutes for a gigabyte takes part in fewer rounds.
     rounds_most = None
+    # And with inputs up to this size only.
+    bytes_most = None
 
     def __init__(self, workspace):
         self.workspace = workspace

@@ -16,6 +16,8 @@ SEED = "torrent_seed.py"
 class Btfs(System):
     name, title = "btfs", "btfs"
     rounds_most = 2
+    # A reading of a gigabyte takes minutes, and a round has six.
+    bytes_most = 512 << 20
 
     def install(self):
         self.program = tools.install_debian("btfs", "btfs")
@@ -65,7 +67,8 @@ class Btfs(System):
         return path
 
     def unmount(self):
-        self.workspace.unmount(self.mount_folder, self.client[0])
+        # It often does not end by itself when its mount is off.
         self.workspace.stop(self.origin.pop())
+        self.workspace.unmount(self.mount_folder, self.client[0], patience=2)
         self.client = []
         shutil.rmtree(self.folder / "data", ignore_errors=True)
