@@ -53,6 +53,8 @@ def installed(workspace, only, found):
             entry["what"] = system.install()
             taking_part.append(system)
         except Trouble as trouble:
+            if kind is systems.Petalsfs:
+                raise
             entry["missing"] = str(trouble)
             say(f"{kind.title} cannot be installed: {trouble}")
     return taking_part

@@ -61,6 +61,7 @@ def scenarios_table(document):
 def markdown(document):
     machine = document["machine"]
     speeds = [entry["sha256_megabytes_per_second"] for entry in document["rounds"]] or [0]
+    loads = [entry["load"] for entry in document["rounds"]] or [0]
     inputs = ", ".join(
         f"{name} of {facts['bytes'] / 1e6:.0f} MB" for name, facts in document["inputs"].items())
     parts = [
@@ -68,9 +69,10 @@ def markdown(document):
         "",
         f"Made by `scripts/bench{' --quick' if document['quick'] else ''}` on {document['date']}:"
         f" {machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB,"
-        f" {machine['kernel']}; {document['runs']} rounds; both ends of everything on this"
-        f" machine. SHA-256 on one core ran at {min(speeds)} to {max(speeds)} MB/s in the"
-        " course of it, which is how noisy the machine was. [How to read this](README.md)."
+        f" {machine['kernel']}; rounds: {document['runs']}; both ends of everything on this"
+        f" machine. How noisy it was: SHA-256 on one core ran at {min(speeds)} to {max(speeds)}"
+        f" MB/s before the rounds, and the load average was {min(loads)} to {max(loads)}, some of"
+        " it the benchmark's own. [How to read this](README.md)."
     ]
     if document["rows"]:
         parts += ["", f"Median (least to most). Inputs: {inputs}.", "", systems_table(document)]

@@ -17,10 +17,13 @@ def built_program():
     if given := os.environ.get("PETALSFS"):
         program = Path(given).resolve()
     else:
-        subprocess.run([ROOT / "scripts/setup"], cwd=ROOT, stdout=2, check=True)
-        subprocess.run(
-            ["swift", "build", "-c", "release", "--product", "petalsfs", "--scratch-path",
-             ".build-release", "--quiet"], cwd=ROOT, stdout=2, check=True)
+        try:
+            subprocess.run([ROOT / "scripts/setup"], cwd=ROOT, stdout=2, check=True)
+            subprocess.run(
+                ["swift", "build", "-c", "release", "--product", "petalsfs", "--scratch-path",
+                 ".build-release", "--quiet"], cwd=ROOT, stdout=2, check=True)
+        except subprocess.CalledProcessError:
+            raise Trouble("petalsfs was not built; the lines above say why") from None
         program = ROOT / ".build-release/release/petalsfs"
     if not os.access(program, os.X_OK):
         raise Trouble(f"{program} is no program; unset PETALSFS to build one")
