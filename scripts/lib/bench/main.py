@@ -131,6 +131,8 @@ def main(command_line):
         return 1
     except (KeyboardInterrupt, SystemExit):
         # What was measured until then is worth keeping, and says that it is not all.
+        if not found.rounds:
+            return 130
         found.trouble("this run", "it was ended before its end")
     write(arguments, found)
     return 1 if found.troubles else 0

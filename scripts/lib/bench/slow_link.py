@@ -24,7 +24,7 @@ import socket
 import sys
 import time
 
-CHUNK = 32 << 10
+CHUNK = 64 << 10
 # What may wait for its turn: 50 ms at the rate, and two chunks at least.
 WAITING_SECONDS = 0.05
 
