@@ -130,7 +130,14 @@ extension FetchScheduler {
     private mutating func place(
         _ key: CellKey, now: Instant, here: (CellKey) -> LeafSet
     ) -> Outcome {
-        for leaves in openLeaves(key).runs {
+        let open = openLeaves(key)
+        // Nobody is asked for it yet: it may be had sooner from the rest of its row.
+        if open == jobs[key]?.missing, isRepairQuicker(key, now: now, here: here),
+            repair(key, now: now, here: here)
+        {
+            return .settled
+        }
+        for leaves in open.runs {
             let outcome = place(leaves, of: key, now: now)
             if outcome == .stuck { return repair(key, now: now, here: here) ? .settled : .stuck }
             if outcome == .full { return .full }

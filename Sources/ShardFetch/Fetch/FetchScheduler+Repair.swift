@@ -120,6 +120,29 @@ extension FetchScheduler {
         }
     }
 
+    /// Whether the rest of the row is expected to give a cell back long before its own holders
+    /// give it.
+    ///
+    /// The holder of a shard may be a hundred times slower than the others; whoever reads the whole
+    /// file would wait for it with every row. The row's other cells are wanted anyway by such a
+    /// reader, so that a slow one is replaced by one cell of parity.
+    func isRepairQuicker(_ key: CellKey, now: Instant, here: (CellKey) -> LeafSet) -> Bool {
+        guard let geometry = geometries[key.blob], jobs[key]?.wanted.isEmpty == false,
+            let own = bestSeconds(key, now: now), own >= Self.slowSeconds
+        else { return false }
+        let row = geometry.row(of: key.address)
+        let leaves = LeafSet(first: geometry.leafCount(key.address))
+        let ownColumn = geometry.column(of: key.address.shard)
+        let others = (0..<geometry.groupShards).filter { $0 != ownColumn }.compactMap {
+            column -> Instant? in
+            let other = CellKey(
+                blob: key.blob, address: geometry.address(row: row, column: column))
+            return here(other).isSuperset(of: leaves) ? 0 : bestSeconds(other, now: now)
+        }.sorted()
+        guard others.count >= geometry.dataShards else { return false }
+        return own > Self.slowFactor * max(others[geometry.dataShards - 1], 0.01)
+    }
+
     /// Whether leaves of a cell are under way already.
     private func isComing(_ key: CellKey, _ leaves: LeafSet) -> Bool {
         guard let job = jobs[key], job.missing.isSuperset(of: leaves) else { return false }

@@ -10,7 +10,7 @@ package import PetalsCore
 /// The unit of work is a *job*: leaves of one cell that are wanted. A job is served
 ///
 /// 1. directly, by the holder of its cell that is expected to finish first, or
-/// 2. when nobody holds the cell any more, by *repair*: the same leaves of any k other cells of its
+/// 2. when nobody holds the cell any more, or only somebody much slower, by *repair*: the same leaves of any k other cells of its
 ///    row, got by jobs of their own or found here, give it back. A read that waits has a column
 ///    more asked for than it needs, and takes the first k.
 ///
@@ -111,6 +111,10 @@ package struct FetchScheduler {
     static let hedgeBytesStart = 1 << 20
     /// What hedges may have cost so far.
     var hedgeBytesMax: Int { Self.hedgeBytesStart + Int(Self.hedgeShare * Double(deliveredBytes)) }
+    /// A holder that is expected to take longer than this, and so many times longer than the rest
+    /// of a row, is gone round by repair.
+    static let slowSeconds: Instant = 0.1
+    static let slowFactor: Instant = 4
     /// How long a cell layer may take before another peer is asked.
     static let layerSecondsMax: Instant = 1
     /// How long a peer is not asked again for what it refused, or was late with.

@@ -1,0 +1,53 @@
+import PetalsCore
+import PetalsTesting
+import Testing
+
+@testable import ShardFetch
+
+/// One holder among others that are a hundred times faster.
+struct SlowHolderTests {
+    /// Seconds until 60 rows of 5 + 3 shards are read, and the leaves asked for, with a holder for
+    /// each shard of which some are slow.
+    private func read(
+        slow: Set<Int>, urgency: FetchScheduler.Urgency
+    ) throws -> (seconds: Double, bytes: Int) {
+        let rows = 60
+        var swarm = try SchedulerSwarm(
+            seed: 1,
+            geometry: BlobGeometry(
+                storedLength: rows * 5 * Limits.cellBytes, dataShards: 5, groupShards: 8,
+                rowsPerGroup: 700))
+        for shard in 0..<8 {
+            _ = swarm.join(
+                latency: slow.contains(shard) ? 0.1 : 0.001,
+                rate: slow.contains(shard) ? 0.3e6 : 30e6, shards: [shard])
+        }
+        // As a reader does: a window of eight rows, which moves on when its first row is here.
+        var next = 0
+        while next < rows || !swarm.wanted.isEmpty {
+            while next < rows, swarm.wanted.count < 40 {
+                swarm.want((0..<5).map { swarm.cell($0, next) }, urgency)
+                next += 1
+            }
+            swarm.run(until: swarm.now + 0.01)
+            guard swarm.now < 1_000 else { break }
+        }
+        #expect(swarm.wanted.isEmpty)
+        return (swarm.now, swarm.requestedLeaves * Limits.leafBytes)
+    }
+
+    @Test(arguments: [FetchScheduler.Urgency.demand, .bulk], [0, 4])
+    func aSlowHolderIsGoneRound(_ urgency: FetchScheduler.Urgency, shard: Int) throws {
+        let quick = try read(slow: [], urgency: urgency)
+        let slowed = try read(slow: [shard], urgency: urgency)
+        // It takes a second to find out what the slow one is like.
+        #expect(slowed.seconds < 2 * quick.seconds + 3)
+        #expect(Double(slowed.bytes) < 1.06 * Double(quick.bytes) + Double(4 << 20))
+    }
+
+    /// Parity that comes as slowly is no way round.
+    @Test func whereAllAreSlowNothingIsRepaired() throws {
+        let all = try read(slow: Set(0..<8), urgency: .bulk)
+        #expect(Double(all.bytes) < 1.06 * Double(60 * 5 * Limits.cellBytes))
+    }
+}
