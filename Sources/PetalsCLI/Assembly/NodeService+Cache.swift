@@ -76,6 +76,7 @@ extension NodeService {
     ) async throws(PetalsError) -> KeptModel {
         let node = try runningNode(for: name)
         let entry = try await arrived(name, node)
+        if let refusal = library.refusal(of: entry.row) { throw refusal }
         guard entry.row.origin != .held else {
             throw PetalsError(
                 .badInput, "“\(name)” is held, which keeps it already; there is nothing to pin")
@@ -102,6 +103,7 @@ extension NodeService {
             }
             try session.stored.flush()
         }
+        try await requireRight(name)
         return kept(try library.entry(name))
     }
 
