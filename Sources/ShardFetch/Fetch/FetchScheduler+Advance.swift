@@ -165,21 +165,22 @@ extension FetchScheduler {
         let bytes = leaves.count * Limits.leafBytes
         let shard = ShardKey(blob: key.blob, shard: key.address.shard)
         var best: (peer: Peer, seconds: Instant)?
-        var exists = false
+        var soonest = Instant.infinity
         for (peer, cells) in holders[shard] ?? [:] where cells.contains(key.address.cell) {
             guard let model = peers[peer], mayAsk(peer, for: key, now: now) else { continue }
-            exists = true
-            guard model.hasRoom(for: bytes, bulk: bulk) else { continue }
             let seconds = model.expectedSeconds(for: bytes)
+            soonest = min(soonest, seconds)
+            guard model.hasRoom(for: bytes, bulk: bulk) else { continue }
             if best == nil || (seconds, peer) < (best?.seconds ?? 0, best?.peer ?? peer) {
                 best = (peer, seconds)
             }
         }
-        if let best {
+        // A slow peer has room when all others are busy: waiting for those is quicker.
+        if let best, best.seconds <= max(Self.waitFactor * soonest, Self.slowSeconds) {
             ask(best.peer, for: key, leaves: leaves, bulk: bulk, now: now)
             return .settled
         }
-        return exists ? .full : .stuck
+        return soonest.isFinite ? .full : .stuck
     }
 
     private mutating func ask(

@@ -115,6 +115,9 @@ package struct FetchScheduler {
     /// of a row, is gone round by repair.
     static let slowSeconds: Instant = 0.1
     static let slowFactor: Instant = 4
+    /// A peer that has room is asked unless another one, which has none, is expected to answer so
+    /// many times sooner.
+    static let waitFactor: Instant = 2
     /// How long a cell layer may take before another peer is asked.
     static let layerSecondsMax: Instant = 1
     /// How long a peer is not asked again for what it refused, or was late with.

@@ -76,7 +76,7 @@ package struct PeerModel: Sendable {
             return
         }
         let sampleRate = Double(stretchBytes) / (now - start)
-        rate += (sampleRate - rate) * (sampleRate > rate ? 0.5 : 0.2)
+        rate += (sampleRate - rate) * (sampleRate > rate || sampleRate < rate / 4 ? 0.5 : 0.2)
         rate = max(rate, 64 * 1024)
         stretchStart = now
         stretchBytes = 0
