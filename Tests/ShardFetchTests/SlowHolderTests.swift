@@ -45,6 +45,27 @@ struct SlowHolderTests {
         #expect(Double(slowed.bytes) < 1.06 * Double(quick.bytes) + Double(4 << 20))
     }
 
+    /// Exactly k columns are left, and one of them answers late, once: its answer is taken, and
+    /// nobody waits until it may be asked again.
+    @Test(arguments: 1...4) func aLateAnswerIsTakenWhereThereIsNoOther(late: Int) throws {
+        var swarm = try SchedulerSwarm(
+            seed: 1,
+            geometry: BlobGeometry(
+                storedLength: 40 * 4 * Limits.cellBytes, dataShards: 4, groupShards: 7,
+                rowsPerGroup: 700))
+        let peers = (1...4).map { swarm.join(latency: 0.002, rate: 30e6, shards: [$0]) }
+        for row in 0..<20 {
+            swarm.want([swarm.cell(0, row)], .demand)
+            swarm.run(until: swarm.now + 1)
+        }
+        #expect(swarm.wanted.isEmpty && swarm.rebuilds == 20)
+        swarm.peers[peers[late - 1]]?.latency = 0.8
+        swarm.want([swarm.cell(0, 30)], .demand)
+        swarm.run(until: swarm.now + 1.2)
+        #expect(swarm.wanted.isEmpty)
+        swarm.checkEmpty()
+    }
+
     /// Parity that comes as slowly is no way round.
     @Test func whereAllAreSlowNothingIsRepaired() throws {
         let all = try read(slow: Set(0..<8), urgency: .bulk)

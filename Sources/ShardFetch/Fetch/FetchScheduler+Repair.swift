@@ -15,8 +15,9 @@ extension FetchScheduler {
         // A job that only serves another's repair is not repaired itself: the other one chooses
         // another column.
         if job.wanted.isEmpty {
+            // A late answer is still welcome: there may be no other column.
+            guard job.requests.isEmpty else { return false }
             let dependents = job.dependents
-            for request in job.requests { drop(request: request, cancel: true) }
             forget(key)
             for dependent in dependents { requeue(dependent) }
             return true
