@@ -10,9 +10,9 @@ package import PetalsCore
 /// The unit of work is a *job*: leaves of one cell that are wanted. A job is served
 ///
 /// 1. directly, by the holder of its cell that is expected to finish first, or
-/// 2. when nobody holds the cell any more, or only somebody much slower, by *repair*: the same leaves of any k other cells of its
-///    row, got by jobs of their own or found here, give it back. A read that waits has a column
-///    more asked for than it needs, and takes the first k.
+/// 2. when nobody holds the cell any more, or only somebody much slower, by *repair*: the same
+///    leaves of any k other cells of its row, got by jobs of their own or found here, give it back.
+///    A read that waits has a column more asked for than it needs, and takes the first k.
 ///
 /// A request that takes much longer than its peer usually does no longer counts: the job looks for
 /// another way (a hedge, within a budget) while the answer may still come.
