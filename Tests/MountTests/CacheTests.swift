@@ -51,6 +51,32 @@ extension MountTests {
             }
         }
 
+        /// What was donated is not exceeded: what does not fit is refused before it is fetched.
+        @Test func donatedSpaceIsABound() async throws {
+            try await World.with { world in
+                let swarm = try await Swarm.make(world, parts: ["0,1"])
+                let relay = try await swarm.serve(0)
+                func hold(donating size: String, _ shards: String) async throws -> Finished {
+                    let donor = try await world.serve(
+                        "donor", "--donate", size, "--peer", relay.address)
+                    let finished = try await world.petals(
+                        "donor", "hold", "-", "--shards", shards, input: swarm.report.relay)
+                    donor.child.send(SIGTERM)
+                    _ = try await donor.child.finish().succeeded()
+                    return finished
+                }
+                let refused = try await hold(donating: "100kB", "0")
+                #expect(refused.code == 1 && refused.errors.contains("--donate"), refused.told)
+                #expect(try await world.shardBytes("donor") == 0)
+                let length = swarm.report.stored / 2 + 262_144
+                _ = try await hold(donating: "\(length)", "0").succeeded()
+                // What is held already is not counted twice, and another shard is one too many.
+                _ = try await hold(donating: "\(length)", "0").succeeded()
+                let more = try await hold(donating: "\(length)", "0,1")
+                #expect(more.code == 1 && more.errors.contains("--donate"), more.told)
+            }
+        }
+
         /// S26: on a disk of 6 MiB, caching leaves 3 MB free, and the file reads whole.
         @Test(.enabled("needs root, for a small disk") { Machine.isRoot })
         func cacheFree() async throws {

@@ -99,14 +99,17 @@ extension NodeService {
         of outer: ManifestOuter, _ request: ControlRequest.HoldRequest, node: Node,
         progress: @escaping @Sendable (Int, Int) -> Void
     ) async throws(PetalsError) -> (shards: Int, bytes: Int) {
-        var work: [(BlobSession, [ShardIndex])] = []
+        var work: [(session: BlobSession, shards: [ShardIndex])] = []
         var total = 0
         for grant in outer.grants {
             let session = try await node.open(grant.blobID, relayKey: grant.relayKey)
             let shards = Self.shards(request.shards, of: session.geometry)
-            try store.setClass(.held, of: shards, blob: grant.blobID)
             total += shards.reduce(0) { $0 + session.geometry.shardLength($1) }
             work.append((session, shards))
+        }
+        try checkDonation(work)
+        for (session, shards) in work {
+            try store.setClass(.held, of: shards, blob: session.id)
         }
         let done = Atomic<Int>(0)
         let bytes = total
@@ -116,7 +119,31 @@ extension NodeService {
             }
             try session.stored.flush()
         }
-        return (work.reduce(0) { $0 + $1.1.count }, total)
+        return (work.reduce(0) { $0 + $1.shards.count }, total)
+    }
+
+    /// Throws where shards would take more of the disk than `serve --donate` gave for others.
+    private func checkDonation(
+        _ work: [(session: BlobSession, shards: [ShardIndex])]
+    ) throws(PetalsError) {
+        guard let donated = bounds.donated else { return }
+        let missing = work.reduce(0) { sum, item in
+            let geometry = item.session.geometry
+            return sum
+                + item.shards.reduce(0) { sum, shard in
+                    let isHeld = item.session.stored.shardClass(of: shard) == .held
+                    let here = item.session.stored.holdings(of: shard).count * Limits.cellBytes
+                    let length = geometry.shardLength(shard)
+                    return sum + (isHeld ? max(0, length - here) : length)
+                }
+        }
+        let held = store.usage().bytes[.held] ?? 0
+        guard missing > donated - held else { return }
+        throw PetalsError(
+            .noSpace,
+            "holding this takes another \(ByteCount(missing)), and of the \(ByteCount(donated)) "
+                + "that --donate gives \(ByteCount(held)) are taken; raise it, or hold fewer "
+                + "--shards")
     }
 
     /// The shards that `--shards` names: these columns of every group, counted round in blobs that

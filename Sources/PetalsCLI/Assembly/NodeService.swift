@@ -13,6 +13,8 @@ struct CacheBounds {
     var size: Int?
     /// Bytes of the disk that it leaves free; nil for the usual.
     var free: Int?
+    /// The most bytes of shards that others may have this node hold; nil for what the disk has.
+    var donated: Int?
 }
 
 /// A state folder at work: its store, its models, and the node when one runs.
@@ -24,6 +26,7 @@ final class NodeService: Sendable {
     let identity: NodeIdentity
     let library: ModelLibrary
     let logger: Logger
+    let bounds: CacheBounds
     /// Whether work on threads of its own should end.
     let isStopping = Atomic<Bool>(false)
     private let state = Mutex(State())
@@ -42,6 +45,7 @@ final class NodeService: Sendable {
         statePath: String, logger: Logger, bounds: CacheBounds = .init()
     ) throws(PetalsError) {
         self.logger = logger
+        self.bounds = bounds
         folder = try StateFolder(opening: statePath)
         identity = try NodeIdentity(seed: try folder.identitySeed())
         store = try Store(

@@ -13,13 +13,20 @@ struct Serve: AsyncParsableCommand {
 
     @OptionGroup var network: NetworkOptions
 
+    @Option(
+        help: ArgumentHelp(
+            "The most disk for shards that this node holds for others, for example 50G.",
+            valueName: "size"))
+    var donate: String?
+
     @OptionGroup var cache: CacheOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        var bounds = try cache.bounds()
+        bounds.donated = try Sizes.parse(donate, option: "--donate")
         let runner = NodeRunner(
-            statePath: common.state, logger: common.makeLogger(normal: .info),
-            bounds: try cache.bounds(),
+            statePath: common.state, logger: common.makeLogger(normal: .info), bounds: bounds,
             network: try network.configuration(listenByDefault: "0.0.0.0:0"))
         try await runner.run(clearCache: false) { service in
             let address = service.node?.listening?.description ?? "nowhere"
