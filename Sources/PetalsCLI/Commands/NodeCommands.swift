@@ -155,11 +155,20 @@ struct Unmount: AsyncParsableCommand {
         do {
             _ = try await client.perform(.unmount, progress: { _, _ in })
         } catch {
-            try MountPoint.unmount(directory)
+            try unmountUnlessGone()
         }
         // Ten seconds are more than a node that ends takes.
         for _ in 0..<200 where try StateFolder.holder(of: common.state) == holder {
             try await Task.sleep(for: .milliseconds(50))
+        }
+    }
+
+    /// A node may have done what it was asked and ended before its answer was on the way.
+    private func unmountUnlessGone() throws(PetalsError) {
+        do throws(PetalsError) {
+            try MountPoint.unmount(directory)
+        } catch {
+            if error.code != .notFound { throw error }
         }
     }
 
