@@ -80,8 +80,6 @@ extension StoredBlob {
         let cellHash: Digest?
         let source: InPlaceSource?
         let isCached: Bool
-        /// Of the leaves, where this process has verified all of them before.
-        let checksums: [LeafChecksum]?
     }
 
     private func view(_ address: CellAddress, _ leaves: Range<Int>) -> View? {
@@ -95,8 +93,7 @@ extension StoredBlob {
                 forgotten: map.forgotten,
                 cellHash: isComplete ? map.layer?.hash(of: address.cell) : nil,
                 source: isInPlace(address.shard, state) ? state.source : nil,
-                isCached: shardClass(of: address.shard, state) == .cached,
-                checksums: map.checksums(address.cell, leaves))
+                isCached: shardClass(of: address.shard, state) == .cached)
         }
     }
 
@@ -116,7 +113,7 @@ extension StoredBlob {
             if isProved, let bytes = try readBytes(address, leaves: leaves, from: view.source),
                 let verified = check(
                     bytes, address, leaves, Array(hashes[leaves]),
-                    against: onlyComplete || view.source != nil ? nil : view.checksums)
+                    mayCompare: !onlyComplete && view.source == nil)
             {
                 if view.isCached { context.ledger.withLock { $0.touch(key(address)) } }
                 return (verified, hashes)
@@ -140,12 +137,15 @@ extension StoredBlob {
     /// file, which is its owner's to change, is always hashed.
     private func check(
         _ bytes: [UInt8], _ address: CellAddress, _ leaves: Range<Int>, _ hashes: [Digest],
-        against checksums: [LeafChecksum]?
+        mayCompare: Bool
     ) -> VerifiedLeaves? {
-        if let checksums,
+        if mayCompare,
+            let known = state.withLock({
+                $0.maps[address.shard]?.checksums(address.cell, leaves)
+            }),
             let verified = VerifiedLeaves.unchanged(
                 address: address, leaves: leaves, bytes: bytes, leafHashes: hashes,
-                checksums: checksums)
+                checksums: known)
         {
             return verified
         }
@@ -153,6 +153,7 @@ extension StoredBlob {
             let verified = VerifiedLeaves.checked(
                 address: address, leaves: leaves, bytes: bytes, leafHashes: hashes)
         else { return nil }
+        guard mayCompare else { return verified }
         let checksums = verified.checksums()
         state.withLock {
             $0.maps[address.shard]?.keep(checksums, of: address.cell, from: leaves.lowerBound)
