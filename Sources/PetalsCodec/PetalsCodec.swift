@@ -12,7 +12,7 @@
 //   KeyDerivation              every key and topic, and the text that separates their domains
 //   StreamCipher               the stored stream <-> the sealed stream, from any offset
 //   ErasureCode                k data cells -> n - k parity cells; any k cells -> all
-//   Checksum                   a CRC that tells a publication whether its file changed
+//   Checksum, LeafChecksum     CRCs: did a published file change, is a cached leaf as it was
 //   Hashing, HashTree          SHA-256, and the tree of RFC 9162 over leaves and over cells
 //   CellLayer, VerifiedLeaves  bytes that carry the proof of being the right ones in their type
 //   BlockPipeline, RowSealer   the order of all these stages, `seal` and `open` side by side

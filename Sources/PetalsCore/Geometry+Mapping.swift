@@ -6,6 +6,12 @@ extension BlobGeometry {
         row.rawValue == rowCount - 1 ? lastCellLength : Limits.cellBytes
     }
 
+    /// All shards, in order.
+    package var shards: [ShardIndex] { (0..<shardCount).map { ShardIndex($0) } }
+
+    /// The shards that hold stream bytes, in order.
+    package var streamShards: [ShardIndex] { shards.filter(isData) }
+
     /// The group that a shard belongs to.
     package func group(of shard: ShardIndex) -> Int { shard.rawValue / groupShards }
 

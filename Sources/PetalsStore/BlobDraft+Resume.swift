@@ -83,7 +83,7 @@ extension BlobDraft {
     /// Waits until all files are on the disk, several at a time: their journal entries share a
     /// write.
     func saveFiles() throws(PetalsError) {
-        let shards = (0..<geometry.shardCount).map { ShardIndex($0) }
+        let shards = geometry.shards
         let failure = Mutex<PetalsError?>(nil)
         DispatchQueue.concurrentPerform(iterations: shards.count) { index in
             do throws(PetalsError) {

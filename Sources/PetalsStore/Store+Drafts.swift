@@ -36,7 +36,7 @@ extension Store {
         _ draft: BlobDraft, as row: BlobRow, source: SourceRow
     ) throws(PetalsError) -> StoredBlob {
         try opening.hold { () throws(PetalsError) in
-            let shards = (0..<draft.geometry.shardCount).map { ShardIndex($0) }
+            let shards = draft.geometry.shards
             // With its source: a blob that is whole only with it never stands without.
             try registry.adopt(row, source: source, shards: shards)
             if let blob = blob(row.blobID) {
@@ -131,7 +131,7 @@ extension StoredBlob {
     func takeFiles(of draft: BlobDraft) throws(PetalsError) {
         try opening.hold { () throws(PetalsError) in
             try holdingAllStripes { () throws(PetalsError) in
-                let shards = (0..<geometry.shardCount).map { ShardIndex($0) }
+                let shards = geometry.shards
                 try emptying(shards) { () throws(PetalsError) in
                     for shard in shards {
                         for kind in [FileTable.Kind.data, .tree] {

@@ -6,14 +6,12 @@ extension StoredBlob {
     ///
     /// The padding behind its end may be missing: nobody who reads asks for it.
     package var hasAllData: Bool {
-        (0..<geometry.shardCount).lazy.map { ShardIndex($0) }.filter(geometry.isData)
-            .allSatisfy { shard in
-                (0..<geometry.cellCount(of: shard)).allSatisfy { cell in
-                    let address = CellAddress(shard: shard, cell: CellIndex(cell))
-                    return present(address).isSuperset(
-                        of: LeafSet(geometry.streamLeaves(of: address)))
-                }
+        geometry.streamShards.allSatisfy { shard in
+            (0..<geometry.cellCount(of: shard)).allSatisfy { cell in
+                let address = CellAddress(shard: shard, cell: CellIndex(cell))
+                return present(address).isSuperset(of: LeafSet(geometry.streamLeaves(of: address)))
             }
+        }
     }
 
     /// Reads a file from the cells that are here and hashes its plaintext, in memory that does not

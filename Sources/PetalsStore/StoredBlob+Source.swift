@@ -10,7 +10,7 @@ extension StoredBlob {
     /// - Throws: `.corrupt` where the record does not fit the blob, `.system` from the disk.
     package func attach(_ row: SourceRow) throws(PetalsError) {
         let source = try InPlaceSource(row, descriptor: descriptor)
-        let dataShards = dataShards
+        let dataShards = geometry.streamShards
         for shard in dataShards { open(shard) }
         try opening.hold { () throws(PetalsError) in
             try holdingAllStripes { () throws(PetalsError) in
@@ -75,7 +75,7 @@ extension StoredBlob {
 
     /// Lets go of a published file that has changed: its cells are absent, on the disk too.
     private func detach(_ source: InPlaceSource, because error: PetalsError) {
-        let dataShards = dataShards
+        let dataShards = geometry.streamShards
         var isFirst = false
         do throws(PetalsError) {
             isFirst = try opening.hold { () throws(PetalsError) in
@@ -103,10 +103,6 @@ extension StoredBlob {
         warn("\(error)")
         noteChange()
         onStale(id)
-    }
-
-    private var dataShards: [ShardIndex] {
-        (0..<geometry.shardCount).map { ShardIndex($0) }.filter { geometry.isData($0) }
     }
 
     /// Takes the cells of a shard out of the accounts, as they are stored no more.

@@ -102,7 +102,7 @@ package final class StoredBlob: ShardFolder {
         for name in try Disk.names(in: folder) where name.hasSuffix(".tree") {
             if let shard = Int(name.dropLast(5)) { state.known.insert(ShardIndex(shard)) }
         }
-        state.known.formIntersection((0..<descriptor.geometry.shardCount).map { ShardIndex($0) })
+        state.known.formIntersection(descriptor.geometry.shards)
         self.state = Mutex(state)
     }
 

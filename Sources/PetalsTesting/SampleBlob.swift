@@ -52,7 +52,7 @@ package struct SampleBlob: Sendable {
     }
 
     /// All shards of the blob.
-    package var shards: [ShardIndex] { (0..<geometry.shardCount).map { ShardIndex($0) } }
+    package var shards: [ShardIndex] { geometry.shards }
 
     /// Puts whole shards into a store, as `petalsfs hold` would, with the trees of all shards.
     ///

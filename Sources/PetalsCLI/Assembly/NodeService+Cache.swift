@@ -16,17 +16,14 @@ extension NodeService {
         let node = try runningNode(for: name)
         let entry = wait ? try await arrived(name, node) : try library.entry(name)
         if let refusal = library.refusal(of: entry.row) { throw refusal }
-        guard let manifest = entry.manifest else {
+        guard entry.manifest != nil else {
             let reason =
                 entry.isPending
                 ? "the manifest of “\(name)” has not arrived yet; check that a peer has the model"
                 : "“\(name)” is held for others and cannot be read here; add its link first"
             throw PetalsError(.unavailable, reason)
         }
-        let readers = manifest.entries.compactMap { entry -> BlobReader? in
-            guard case .record(let record) = entry.content else { return nil }
-            return node.reader(for: record)
-        }
+        let readers = entry.records.map { node.reader(for: $0) }
         let total = readers.reduce(0) { $0 + $1.record.frames.storedLength }
         if let limit = store.usage().limit, total > limit, entry.row.origin != .published,
             !entry.isPinned
@@ -86,7 +83,7 @@ extension NodeService {
         var work: [(session: BlobSession, shards: [ShardIndex])] = []
         for grant in entry.grants {
             let session = try await node.open(grant.blobID, relayKey: grant.relayKey)
-            let shards = Self.dataShards(of: session.geometry)
+            let shards = session.geometry.streamShards
             let cached = shards.filter { session.stored.shardClass(of: $0) == .cached }
             try store.setClass(.pinned, of: cached, blob: grant.blobID)
             work.append((session, shards))
@@ -96,13 +93,7 @@ extension NodeService {
         }
         let here = work.reduce(0) { $0 + Self.bytes(of: $1.session.stored, $1.shards) }
         try checkRoom(for: total - here, name)
-        let done = Atomic<Int>(here)
-        for (session, shards) in work {
-            try await node.fetchWhole(session, shards: shards) {
-                progress(done.wrappingAdd($0, ordering: .relaxed).newValue, total)
-            }
-            try session.stored.flush()
-        }
+        try await fetchWhole(work, with: node) { progress(here + $0, total) }
         try await requireRight(name)
         return kept(try library.entry(name))
     }
@@ -134,6 +125,22 @@ extension NodeService {
     }
 
     // MARK: Helpers
+
+    /// Fetches whole shards, blob after blob, and saves each blob when it is here.
+    ///
+    /// - Parameter progress: called with the number of bytes that came so far.
+    func fetchWhole(
+        _ work: [(session: BlobSession, shards: [ShardIndex])], with node: Node,
+        progress: @escaping @Sendable (Int) -> Void
+    ) async throws(PetalsError) {
+        let done = Atomic<Int>(0)
+        for (session, shards) in work {
+            try await node.fetchWhole(session, shards: shards) {
+                progress(done.wrappingAdd($0, ordering: .relaxed).newValue)
+            }
+            try session.stored.flush()
+        }
+    }
 
     private func runningNode(for name: String) throws(PetalsError) -> Node {
         guard let node else {
@@ -170,7 +177,7 @@ extension NodeService {
         var kept = KeptModel(name: entry.row.name, pinned: entry.isPinned, shards: 0, bytes: 0)
         for grant in entry.grants {
             guard let blob = store.blob(grant.blobID) else { continue }
-            let pinned = Self.dataShards(of: blob.geometry)
+            let pinned = blob.geometry.streamShards
                 .filter { blob.shardClass(of: $0) == .pinned }
             kept.shards += pinned.count
             kept.bytes += Self.bytes(of: blob, pinned)
@@ -178,12 +185,8 @@ extension NodeService {
         return kept
     }
 
-    private static func dataShards(of geometry: BlobGeometry) -> [ShardIndex] {
-        (0..<geometry.shardCount).map { ShardIndex($0) }.filter(geometry.isData)
-    }
-
     /// Bytes of the complete cells of shards.
-    private static func bytes(of blob: StoredBlob, _ shards: [ShardIndex]) -> Int {
+    static func bytes(of blob: StoredBlob, _ shards: [ShardIndex]) -> Int {
         shards.reduce(0) { sum, shard in
             let length = blob.holdings(of: shard).count * Limits.cellBytes
             return sum + min(length, blob.geometry.shardLength(shard))

@@ -111,14 +111,8 @@ extension NodeService {
         for (session, shards) in work {
             try store.setClass(.held, of: shards, blob: session.id)
         }
-        let done = Atomic<Int>(0)
         let bytes = total
-        for (session, shards) in work {
-            try await node.fetchWhole(session, shards: shards) {
-                progress(done.wrappingAdd($0, ordering: .relaxed).newValue, bytes)
-            }
-            try session.stored.flush()
-        }
+        try await fetchWhole(work, with: node) { progress($0, bytes) }
         return (work.reduce(0) { $0 + $1.shards.count }, total)
     }
 
@@ -132,9 +126,8 @@ extension NodeService {
             return sum
                 + item.shards.reduce(0) { sum, shard in
                     let isHeld = item.session.stored.shardClass(of: shard) == .held
-                    let here = item.session.stored.holdings(of: shard).count * Limits.cellBytes
-                    let length = geometry.shardLength(shard)
-                    return sum + (isHeld ? max(0, length - here) : length)
+                    let here = isHeld ? Self.bytes(of: item.session.stored, [shard]) : 0
+                    return sum + geometry.shardLength(shard) - here
                 }
         }
         let held = store.usage().bytes[.held] ?? 0
@@ -149,7 +142,7 @@ extension NodeService {
     /// The shards that `--shards` names: these columns of every group, counted round in blobs that
     /// have fewer; all shards when nothing is named.
     static func shards(_ columns: [Int]?, of geometry: BlobGeometry) -> [ShardIndex] {
-        let all = (0..<geometry.shardCount).map { ShardIndex($0) }
+        let all = geometry.shards
         guard let columns else { return all }
         let wanted = Set(columns.map { $0 % geometry.groupShards })
         return all.filter { wanted.contains(geometry.column(of: $0)) }

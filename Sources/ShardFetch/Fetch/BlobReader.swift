@@ -33,10 +33,8 @@ package final class BlobReader: Sendable {
     package var cachedBytes: Int {
         guard let session = session.withLock({ $0 }) ?? node.openedSession(record) else { return 0 }
         let geometry = session.geometry
-        let bytes = (0..<geometry.shardCount).reduce(0) { sum, index in
-            let shard = ShardIndex(index)
-            guard geometry.isData(shard) else { return sum }
-            return sum + session.stored.holdings(of: shard).count * Limits.cellBytes
+        let bytes = geometry.streamShards.reduce(0) {
+            $0 + session.stored.holdings(of: $1).count * Limits.cellBytes
         }
         return min(bytes, geometry.storedLength)
     }
@@ -124,9 +122,8 @@ package final class BlobReader: Sendable {
     /// - Throws: `PetalsError.cancelled`.
     package func prefetch(progress: @Sendable (Int) -> Void) async throws(PetalsError) {
         let session = try await openSession()
-        let geometry = session.geometry
-        let shards = (0..<geometry.shardCount).map { ShardIndex($0) }.filter(geometry.isData)
-        try await node.fetchWhole(session, shards: shards, progress: progress)
+        try await node.fetchWhole(
+            session, shards: session.geometry.streamShards, progress: progress)
     }
 
     // MARK: Helpers

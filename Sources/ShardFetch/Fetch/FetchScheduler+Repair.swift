@@ -153,7 +153,7 @@ extension FetchScheduler {
     /// The expected time of the best peer for a cell; nil when nobody can be asked.
     private func bestSeconds(_ key: CellKey, now: Instant) -> Instant? {
         let shard = ShardKey(blob: key.blob, shard: key.address.shard)
-        return (holders[shard] ?? [:]).compactMap { peer, cells in
+        return (holders[shard] ?? [:]).lazy.compactMap { peer, cells in
             guard cells.contains(key.address.cell), let model = peers[peer],
                 mayAsk(peer, for: key, now: now)
             else { return nil }

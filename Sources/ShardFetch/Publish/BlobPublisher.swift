@@ -147,25 +147,16 @@ struct BlobPublisher {
         for source in try store.registry.sources()
         where source.path == file.path && source.stamp == stamp && !source.isStale {
             guard let blob = store.blob(source.blobID), isWhole(blob),
-                isPublic(source.record, blob)
+                source.record.isPublic(in: blob.geometry)
             else { continue }
             return Sealed(row: Self.row(blob), source: source, isReused: true)
         }
         return nil
     }
 
-    /// Whether a blob's key is the one that anybody derives from its content, as far as that can be
-    /// told without reading it: a raw file's stored stream is the file.
-    private func isPublic(_ record: FileRecord, _ blob: StoredBlob) -> Bool {
-        record.frames.codec == .raw
-            && KeyDerivation.blobKey(storedSHA256: record.sha256, geometry: blob.geometry)
-                == record.blobKey
-    }
-
     /// Makes a blob that is here serve from this file; false when parts of it are missing.
     private func reuse(_ blob: StoredBlob, _ source: SourceRow) throws(PetalsError) -> Bool {
-        let parityIsHere = (0..<blob.geometry.shardCount).map { ShardIndex($0) }
-            .filter { !blob.geometry.isData($0) }
+        let parityIsHere = blob.geometry.shards.filter { !blob.geometry.isData($0) }
             .allSatisfy { blob.holdings(of: $0).isComplete }
         guard parityIsHere else { return false }
         if blob.sourcePath == nil { try blob.attach(source) }
@@ -173,8 +164,6 @@ struct BlobPublisher {
     }
 
     private func isWhole(_ blob: StoredBlob) -> Bool {
-        (0..<blob.geometry.shardCount).allSatisfy {
-            blob.holdings(of: ShardIndex($0)).isComplete
-        }
+        blob.geometry.shards.allSatisfy { blob.holdings(of: $0).isComplete }
     }
 }
