@@ -54,6 +54,8 @@ let package = Package(
         .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
         .systemLibrary(name: "CBlosc", pkgConfig: "blosc", providers: [.apt(["libblosc-dev"])]),
         .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+        .systemLibrary(
+            name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
         // MARK: The rooms.
         .target(
@@ -63,7 +65,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "PetalsCodec",
-            dependencies: ["PetalsCore", "CSodium", "CLZ4", "CBlosc", "CISAL", crypto],
+            dependencies: ["PetalsCore", "CSodium", "CLZ4", "CBlosc", "CISAL", "COpenSSL", crypto],
             swiftSettings: strict),
         .target(
             name: "PetalsStore",
@@ -110,7 +112,7 @@ let package = Package(
             name: "PetalsCoreTests", dependencies: ["PetalsCore", "PetalsTesting"],
             swiftSettings: strict),
         .testTarget(
-            name: "PetalsCodecTests", dependencies: ["PetalsCodec", "PetalsTesting"],
+            name: "PetalsCodecTests", dependencies: ["PetalsCodec", "PetalsTesting", "CSodium"],
             swiftSettings: strict),
         .testTarget(
             name: "PetalsStoreTests", dependencies: ["PetalsStore", "PetalsTesting"],

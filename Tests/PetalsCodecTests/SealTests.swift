@@ -1,3 +1,4 @@
+import CSodium
 import PetalsCore
 import Testing
 
@@ -24,6 +25,25 @@ import Testing
                 inPlace == Array(plain[..<range.lowerBound] + part + plain[range.upperBound...]))
             cipher.apply(at: range.lowerBound, to: &part)
             #expect(part == Array(plain[range]))
+        }
+    }
+
+    /// The counter of blocks is 64 bits wide: at 256 GiB it leaves the lower 32.
+    @Test(arguments: [0, 1 << 38 - 64, 1 << 38, 1 << 38 + 64, 1 << 62])
+    func farOffsetsAreTheStreamOfLibsodium(border: Int) throws {
+        let secret = try key(5)
+        for offset in [border, border + 1, border + 63] {
+            let count = 600
+            // The slow way: whole blocks, from the border on.
+            var blocks = [UInt8](repeating: 0, count: 64 + count)
+            let nonce = [UInt8](repeating: 0, count: 24)
+            let result = unsafe crypto_stream_xchacha20_xor_ic(
+                &blocks, Array(blocks), UInt64(blocks.count), nonce, UInt64(border / 64),
+                secret.bytes)
+            #expect(result == 0)
+            var part = [UInt8](repeating: 0, count: count)
+            StreamCipher(key: secret).apply(at: offset, to: &part)
+            #expect(part == Array(blocks[(offset - border)...].prefix(count)))
         }
     }
 

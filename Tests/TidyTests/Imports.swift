@@ -5,12 +5,14 @@ enum Imports {
         "Dispatch", "Foundation", "Glibc", "Synchronization",
     ]
 
-    private static let libraries: Set<String> = ["CBlosc", "CFuse3", "CISAL", "CLZ4", "CSodium"]
+    private static let libraries: Set<String> = [
+        "CBlosc", "CFuse3", "CISAL", "CLZ4", "COpenSSL", "CSodium",
+    ]
 
     /// Rooms and what each may import besides the platform; `NIO` stands for all of SwiftNIO.
     private static let allowed: [String: Set<String>] = [
         "PetalsCore": ["Foundation", "FoundationEssentials", "SwiftProtobuf"],
-        "PetalsCodec": ["PetalsCore", "CSodium", "CLZ4", "CBlosc", "CISAL", "Crypto"],
+        "PetalsCodec": ["PetalsCore", "CSodium", "CLZ4", "CBlosc", "CISAL", "COpenSSL", "Crypto"],
         "PetalsStore": ["PetalsCore", "PetalsCodec", "GRDB", "Logging"],
         "ShardFetch": [
             "PetalsCore", "PetalsCodec", "PetalsStore", "NIO", "X509", "SwiftASN1", "Crypto",
