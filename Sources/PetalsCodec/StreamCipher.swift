@@ -21,18 +21,18 @@ package struct StreamCipher: Sendable {
     /// OpenSSL's ChaCha20, looked up once: looking it up takes as long as sealing some KiB.
     // SAFETY: written once, before the first use, and never changed: OpenSSL shares what it has
     // looked up between threads.
-    private nonisolated(unsafe) static let algorithm: OpaquePointer = {
-        // It is one of the ciphers of OpenSSL's own provider. A system whose administrator has
-        // shut that off cannot read a single byte, so there is nothing to fall back to.
-        guard let found = unsafe EVP_CIPHER_fetch(nil, "ChaCha20", nil) else {
-            fatalError("OpenSSL on this machine does not provide ChaCha20 (see openssl.cnf)")
-        }
+    private nonisolated(unsafe) static let algorithm: OpaquePointer? = {
+        let found = unsafe EVP_CIPHER_fetch(nil, "ChaCha20", nil)
+        // It is one of the ciphers of OpenSSL's own provider. Where an administrator has shut that
+        // off, not one byte of any file can be read: there is nothing to fall back to.
+        unsafe precondition(found != nil, "OpenSSL does not provide ChaCha20 here; see openssl.cnf")
         return unsafe found
     }()
 
     /// What HChaCha20 makes of the key and of 16 zero bytes.
     private let streamKey: [UInt8]
 
+    /// The cipher of one stream.
     package init(key: SecretKey) {
         _ = Sodium.started
         let zeros = [UInt8](repeating: 0, count: Int(crypto_core_hchacha20_INPUTBYTES))
@@ -81,6 +81,7 @@ package struct StreamCipher: Sendable {
             guard let start = $0.baseAddress else { return }
             unsafe run(state, from: start, into: start, count: $0.count)
         }
+        // SAFETY: a piece ends where the buffers end.
         for start in stride(from: 0, to: source.count, by: Self.pieceBytes) {
             let count = min(Self.pieceBytes, source.count - start)
             unsafe run(state, from: from + start, into: into + start, count: count)
@@ -88,29 +89,28 @@ package struct StreamCipher: Sendable {
     }
 
     /// OpenSSL's state at a block border; the caller frees it.
-    // SAFETY: the key has the 32 bytes that OpenSSL reads; counter and nonce have 16 together.
     private func begin(at block: UInt64) -> OpaquePointer? {
-        let state = unsafe EVP_CIPHER_CTX_new()
         let counterAndNonce = [block.littleEndian, 0]
+        // SAFETY: the state is the caller's. The key has the 32 bytes that OpenSSL reads; counter
+        // and nonce are 16 together.
+        let state = unsafe EVP_CIPHER_CTX_new()
         let result = unsafe counterAndNonce.withUnsafeBytes {
             unsafe EVP_EncryptInit_ex2(
                 state, Self.algorithm, streamKey,
-                $0.assumingMemoryBound(to: UInt8.self).baseAddress,
-                nil)
+                $0.assumingMemoryBound(to: UInt8.self).baseAddress, nil)
         }
         // It fails only where there is no memory left.
         precondition(result == 1)
         return unsafe state
     }
 
-    /// Runs the next `count` bytes through a state.
-    // SAFETY: the caller passes memory of that many bytes.
+    /// Runs the next `count` bytes through a state; both have that many.
     private func run(
         _ state: OpaquePointer?, from source: UnsafeRawPointer,
-        into target: UnsafeMutableRawPointer,
-        count: Int
+        into target: UnsafeMutableRawPointer, count: Int
     ) {
         var written: Int32 = 0
+        // SAFETY: the caller passes memory of `count` bytes, never more than an `Int32` counts.
         let result = unsafe EVP_EncryptUpdate(
             state, target.assumingMemoryBound(to: UInt8.self), &written,
             source.assumingMemoryBound(to: UInt8.self), Int32(count))

@@ -37,6 +37,7 @@ import Testing
             // The slow way: whole blocks, from the border on.
             var blocks = [UInt8](repeating: 0, count: 64 + count)
             let nonce = [UInt8](repeating: 0, count: 24)
+            // SAFETY: both arrays have `blocks.count` bytes, nonce and key 24 and 32.
             let result = unsafe crypto_stream_xchacha20_xor_ic(
                 &blocks, Array(blocks), UInt64(blocks.count), nonce, UInt64(border / 64),
                 secret.bytes)
