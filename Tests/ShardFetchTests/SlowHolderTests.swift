@@ -4,28 +4,31 @@ import Testing
 
 @testable import ShardFetch
 
-/// One holder among others that are a hundred times faster.
+/// One holder among others that are a hundred times faster, and lines that are full.
 struct SlowHolderTests {
-    /// Seconds until 60 rows of 5 + 3 shards are read, and the leaves asked for, with a holder for
-    /// each shard of which some are slow.
+    /// What a holder of one shard is like.
+    struct Line {
+        var latency = 0.001
+        var rate = 30e6
+    }
+
+    /// Seconds until rows of 5 + 3 shards are read in order, and the bytes asked for, with a holder
+    /// for each line, of the shard of that number.
     private func read(
-        slow: Set<Int>, urgency: FetchScheduler.Urgency
+        rows: Int = 60, _ lines: [Line], urgency: FetchScheduler.Urgency, windowRows: Int = 8
     ) throws -> (seconds: Double, bytes: Int) {
-        let rows = 60
         var swarm = try SchedulerSwarm(
             seed: 1,
             geometry: BlobGeometry(
                 storedLength: rows * 5 * Limits.cellBytes, dataShards: 5, groupShards: 8,
                 rowsPerGroup: 700))
-        for shard in 0..<8 {
-            _ = swarm.join(
-                latency: slow.contains(shard) ? 0.1 : 0.001,
-                rate: slow.contains(shard) ? 0.3e6 : 30e6, shards: [shard])
+        for (shard, line) in lines.enumerated() {
+            _ = swarm.join(latency: line.latency, rate: line.rate, shards: [shard])
         }
-        // As a reader does: a window of eight rows, which moves on when its first row is here.
+        // As a reader does: a window of some rows, which moves on when its first row is here.
         var next = 0
         while next < rows || !swarm.wanted.isEmpty {
-            while next < rows, swarm.wanted.count < 40 {
+            while next < rows, swarm.wanted.count < 5 * windowRows {
                 swarm.want((0..<5).map { swarm.cell($0, next) }, urgency)
                 next += 1
             }
@@ -34,6 +37,37 @@ struct SlowHolderTests {
         }
         #expect(swarm.wanted.isEmpty)
         return (swarm.now, swarm.requestedLeaves * Limits.leafBytes)
+    }
+
+    private func read(
+        slow: Set<Int>, urgency: FetchScheduler.Urgency
+    ) throws -> (seconds: Double, bytes: Int) {
+        let lines = (0..<8).map {
+            slow.contains($0) ? Line(latency: 0.1, rate: 0.3e6) : Line()
+        }
+        return try read(lines, urgency: urgency)
+    }
+
+    /// Eight lines carry more than the five that data lies on, and a row still costs five cells.
+    @Test func linesOfParityCarryTheirPart() throws {
+        let far = Line(latency: 0.04, rate: 25e6)
+        let rows = 400
+        let bytes = rows * 5 * Limits.cellBytes
+        let all = try read(
+            rows: rows, Array(repeating: far, count: 8), urgency: .bulk, windowRows: 40)
+        #expect(all.seconds < Double(bytes) / (8 * 25e6) / 0.85)
+        #expect(Double(all.bytes) < 1.02 * Double(bytes))
+        // Where data alone is held, there is nothing to relieve it.
+        let data = try read(
+            rows: rows, Array(repeating: far, count: 5), urgency: .bulk, windowRows: 40)
+        #expect(data.bytes == bytes)
+    }
+
+    /// On lines that are quick, decoding would cost more time than it saves.
+    @Test func quickLinesAreNotRelieved() throws {
+        let quick = Line(latency: 0.001, rate: 200e6)
+        let all = try read(Array(repeating: quick, count: 8), urgency: .bulk, windowRows: 20)
+        #expect(all.bytes == 60 * 5 * Limits.cellBytes)
     }
 
     @Test(arguments: [FetchScheduler.Urgency.demand, .bulk], [0, 4])

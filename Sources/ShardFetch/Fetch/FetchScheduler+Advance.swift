@@ -50,7 +50,7 @@ extension FetchScheduler {
             requests[request]?.late = true
             peers[found.peer]?.disappointed()
             avoided[found.key, default: [:]][found.peer] = now + Self.avoidSeconds
-            requeue(found.key)
+            askAgain(found.key)
         }
         for (request, found) in layerRequests {
             // It stays expected: a slow peer's answer is as good as any.
@@ -81,12 +81,20 @@ extension FetchScheduler {
         var work = Deque<CellKey>()
         swapQueue(urgency, with: &work)
         var kept: [CellKey] = []
+        // Shards whose holders have no room: what follows of them finds none either.
+        var full: Set<ShardKey> = []
         while let key = work.popFirst() {
             guard let job = jobs[key], job.queued, job.urgency == urgency else { continue }
-            if urgency == .bulk, bulkBytes >= bulkBytesMax || nobodyHasRoom {
-                kept.append(key)
-                kept.append(contentsOf: work)
-                break
+            let shard = ShardKey(blob: key.blob, shard: key.address.shard)
+            if urgency == .bulk {
+                if bulkBytes >= bulkBytesMax || nobodyHasRoom {
+                    work.prepend(key)
+                    break
+                }
+                if kept.count >= Self.lookAhead, full.contains(shard) {
+                    kept.append(key)
+                    continue
+                }
             }
             jobs[key]?.queued = false
             switch place(key, now: now, here: here) {
@@ -94,19 +102,19 @@ extension FetchScheduler {
             case .full:
                 jobs[key]?.queued = true
                 kept.append(key)
+                full.insert(shard)
             case .stuck:
                 stuck.insert(key)
                 for dependent in jobs[key]?.dependents ?? [] { requeue(dependent) }
             }
         }
-        var queue = Deque(kept)
+        // What joined meanwhile serves what was looked at, and may find room at once.
+        work.prepend(contentsOf: kept)
+        var queue = Deque<CellKey>()
         swapQueue(urgency, with: &queue)
         let joined = !queue.isEmpty
-        if urgency == .demand {
-            demandQueue.append(contentsOf: queue)
-        } else {
-            bulkQueue.append(contentsOf: queue)
-        }
+        work.prepend(contentsOf: queue)
+        swapQueue(urgency, with: &work)
         return joined
     }
 
@@ -131,6 +139,11 @@ extension FetchScheduler {
         _ key: CellKey, now: Instant, here: (CellKey) -> LeafSet
     ) -> Outcome {
         let open = openLeaves(key)
+        if jobs[key]?.isRelieved == true {
+            // Its line may have room again: what stands in for it is under way.
+            if repair(key, now: now, here: here, from: .underWay) { return .settled }
+            jobs[key]?.isRelieved = false
+        }
         // Nobody is asked for it yet: it may be had sooner from the rest of its row.
         if open == jobs[key]?.missing, isRepairQuicker(key, now: now, here: here),
             repair(key, now: now, here: here)
@@ -140,7 +153,7 @@ extension FetchScheduler {
         for leaves in open.runs {
             let outcome = place(leaves, of: key, now: now)
             if outcome == .stuck { return repair(key, now: now, here: here) ? .settled : .stuck }
-            if outcome == .full { return .full }
+            if outcome == .full { return relieve(key, now: now, here: here) ? .settled : .full }
         }
         return .settled
     }

@@ -15,7 +15,7 @@ extension FetchScheduler {
         for key in layerAvoided.keys { layerAvoided[key]?[peer] = nil }
         for (request, found) in requests where found.peer == peer {
             drop(request: request, cancel: false)
-            requeue(found.key)
+            askAgain(found.key)
         }
         for (request, found) in layerRequests where found.peer == peer {
             layerRequests[request] = nil
@@ -103,6 +103,16 @@ extension FetchScheduler {
         jobs[key] = job
         stuck.remove(key)
         if job.urgency == .demand { demandQueue.prepend(key) } else { bulkQueue.prepend(key) }
+    }
+
+    /// Looks for another way to a cell that was asked for in vain; so do those that it stands in
+    /// for.
+    mutating func askAgain(_ key: CellKey) {
+        for dependent in jobs[key]?.dependents ?? [] where jobs[dependent]?.isRelieved == true {
+            jobs[dependent]?.isRelieved = false
+            requeue(dependent)
+        }
+        requeue(key)
     }
 
     mutating func retryStuck() {

@@ -1,6 +1,17 @@
 internal import PetalsCore
 
 extension FetchScheduler {
+    /// Which columns of a row a repair may count on.
+    enum Columns {
+        /// Those that are here, under way, or about to be asked for.
+        case underWay
+        /// And those of peers that can be asked at this moment; no more of them than the row lacks
+        /// anyway, so that what they cost is saved at the cells that they stand in for.
+        case idle
+        /// And those of peers that will have to be waited for.
+        case any
+    }
+
     /// Sets about getting a cell from the rest of its row.
     ///
     /// Always the whole cell: single leaves could not be checked, since their siblings' hashes came
@@ -8,7 +19,7 @@ extension FetchScheduler {
     ///
     /// - Returns: false when fewer than k other cells of the row can be had.
     mutating func repair(
-        _ key: CellKey, now: Instant, here: (CellKey) -> LeafSet
+        _ key: CellKey, now: Instant, here: (CellKey) -> LeafSet, from columns: Columns = .any
     ) -> Bool {
         guard let geometry = geometries[key.blob], let job = jobs[key] else { return false }
         let leaves = LeafSet(first: geometry.leafCount(key.address))
@@ -23,22 +34,8 @@ extension FetchScheduler {
             return true
         }
         let row = geometry.row(of: key.address)
-        let own = geometry.column(of: key.address.shard)
-        var present: [Int] = []
-        var coming: [Int] = []
-        var askable: [(isLater: Bool, seconds: Instant, column: Int)] = []
-        for column in 0..<geometry.groupShards where column != own {
-            let other = CellKey(
-                blob: key.blob, address: geometry.address(row: row, column: column))
-            if here(other).isSuperset(of: leaves) {
-                present.append(column)
-            } else if isComing(other, leaves.subtracting(here(other))) {
-                coming.append(column)
-            } else if let seconds = bestSeconds(other, now: now) {
-                // What was set about before goes first, or each look would choose other columns.
-                askable.append((jobs[other] == nil, seconds, column))
-            }
-        }
+        var (present, coming, askable, waiting) = survey(
+            key, leaves, geometry, now: now, here: here, counting: columns)
         let k = geometry.dataShards
         if present.count >= k {
             releaseHelpers(of: key)
@@ -47,6 +44,8 @@ extension FetchScheduler {
         }
         let lacking = k - present.count
         guard coming.count + askable.count >= lacking else { return false }
+        let extra = lacking - coming.count - askable.count { !$0.isLater }
+        guard columns != .idle || extra <= waiting else { return false }
         // Now and not when the columns are here: it comes while they do.
         wantLayer(ShardKey(blob: key.blob, shard: key.address.shard), now: now)
         askable.sort {
@@ -64,6 +63,43 @@ extension FetchScheduler {
             help(key, with: other, leaves.subtracting(here(other)))
         }
         return true
+    }
+
+    /// Where the other cells of a row stand.
+    private typealias Survey = (
+        present: [Int], coming: [Int],
+        askable: [(isLater: Bool, seconds: Instant, column: Int)],
+        /// Cells that are wanted and wait for room, with the one that is to be repaired.
+        waiting: Int
+    )
+
+    private func survey(
+        _ key: CellKey, _ leaves: LeafSet, _ geometry: BlobGeometry, now: Instant,
+        here: (CellKey) -> LeafSet, counting columns: Columns
+    ) -> Survey {
+        let row = geometry.row(of: key.address)
+        let own = geometry.column(of: key.address.shard)
+        var survey: Survey = ([], [], [], 1)
+        for column in 0..<geometry.groupShards where column != own {
+            let other = CellKey(
+                blob: key.blob, address: geometry.address(row: row, column: column))
+            let found = here(other)
+            if found.isSuperset(of: leaves) {
+                survey.present.append(column)
+            } else if isComing(other, leaves.subtracting(found))
+                || columns == .underWay && isQueued(other, for: key)
+            {
+                survey.coming.append(column)
+            } else if columns != .underWay,
+                let seconds = bestSeconds(other, now: now, withRoom: columns == .idle)
+            {
+                // What was set about before goes first, or each look would choose other columns.
+                survey.askable.append((jobs[other] == nil, seconds, column))
+            } else if jobs[other]?.wanted.isEmpty == false {
+                survey.waiting += 1
+            }
+        }
+        return survey
     }
 
     /// Has leaves of another cell fetched for a repair, as urgently as the repair is wanted.
@@ -144,21 +180,73 @@ extension FetchScheduler {
         return own > Self.slowFactor * max(others[geometry.dataShards - 1], 0.01)
     }
 
+    /// Gets a cell from the rest of its row because the lines of its own holders are full and those
+    /// of others, parity's most often, are idle.
+    ///
+    /// A blob's data lies on k of its n shards; where each has a holder of its own and their lines
+    /// are what limits a reader, the other n - k lines would carry nothing.
+    ///
+    /// - Returns: false where it would cost more bytes than it saves, or time.
+    mutating func relieve(
+        _ key: CellKey, now: Instant, here: (CellKey) -> LeafSet
+    ) -> Bool {
+        let shard = ShardKey(blob: key.blob, shard: key.address.shard)
+        for peer in (holders[shard] ?? [:]).keys {
+            guard let seconds = peers[peer]?.lineSeconds(for: Limits.cellBytes) else { continue }
+            if seconds < Self.reliefSeconds { return false }
+        }
+        guard relieveOne(key, now: now, here: here), let geometry = geometries[key.blob] else {
+            return false
+        }
+        // What was asked for it stands in for the others of its row that wait, too.
+        let row = geometry.row(of: key.address)
+        for column in 0..<geometry.groupShards {
+            let other = CellKey(
+                blob: key.blob, address: geometry.address(row: row, column: column))
+            if jobs[other]?.queued == true { _ = relieveOne(other, now: now, here: here) }
+        }
+        return true
+    }
+
+    private mutating func relieveOne(
+        _ key: CellKey, now: Instant, here: (CellKey) -> LeafSet
+    ) -> Bool {
+        guard let job = jobs[key], !job.wanted.isEmpty, job.requests.isEmpty, !job.isRelieved,
+            bestSeconds(key, now: now, withRoom: true) == nil,
+            repair(key, now: now, here: here, from: .idle)
+        else { return false }
+        jobs[key]?.isRelieved = true
+        return true
+    }
+
     /// Whether leaves of a cell are under way already.
     private func isComing(_ key: CellKey, _ leaves: LeafSet) -> Bool {
         guard let job = jobs[key], job.missing.isSuperset(of: leaves) else { return false }
         return job.requests.contains { requests[$0]?.late == false }
     }
 
+    /// Whether a cell waits for its turn to be asked for, for a repair.
+    private func isQueued(_ key: CellKey, for repaired: CellKey) -> Bool {
+        guard let job = jobs[key] else { return false }
+        return job.queued && job.dependents.contains(repaired)
+    }
+
     /// The expected time of the best peer for a cell; nil when nobody can be asked.
-    private func bestSeconds(_ key: CellKey, now: Instant) -> Instant? {
+    ///
+    /// - Parameter withRoom: leaves out those that have enough to do.
+    private func bestSeconds(
+        _ key: CellKey, now: Instant, withRoom: Bool = false
+    ) -> Instant? {
         let shard = ShardKey(blob: key.blob, shard: key.address.shard)
-        return (holders[shard] ?? [:]).lazy.compactMap { peer, cells in
-            guard cells.contains(key.address.cell), let model = peers[peer],
-                mayAsk(peer, for: key, now: now)
-            else { return nil }
-            return model.expectedSeconds(for: Limits.cellBytes)
-        }.min()
+        var best: Instant?
+        for (peer, cells) in holders[shard] ?? [:] where cells.contains(key.address.cell) {
+            guard let model = peers[peer], mayAsk(peer, for: key, now: now),
+                !withRoom || model.hasRoom(for: Limits.cellBytes, bulk: true)
+            else { continue }
+            let seconds = model.expectedSeconds(for: Limits.cellBytes)
+            best = min(best ?? seconds, seconds)
+        }
+        return best
     }
 
     /// Has the shell rebuild leaves, once the layer that will check them is known.

@@ -10,9 +10,10 @@ package import PetalsCore
 /// The unit of work is a *job*: leaves of one cell that are wanted. A job is served
 ///
 /// 1. directly, by the holder of its cell that is expected to finish first, or
-/// 2. when nobody holds the cell any more, or only somebody much slower, by *repair*: the same
-///    leaves of any k other cells of its row, got by jobs of their own or found here, give it back.
-///    A read that waits has a column more asked for than it needs, and takes the first k.
+/// 2. when nobody holds the cell any more, or only somebody much slower or whose line is full, by
+///    *repair*: the same leaves of any k other cells of its row, got by jobs of their own or found
+///    here, give it back. A read that waits has a column more asked for than it needs, and takes
+///    the first k.
 ///
 /// A request that takes much longer than its peer usually does no longer counts: the job looks for
 /// another way (a hedge, within a budget) while the answer may still come.
@@ -95,6 +96,8 @@ package struct FetchScheduler {
         var dependents: Set<CellKey> = []
         /// Whether jobs of its row are, or were, to help it.
         var hasHelpers = false
+        /// Whether the rest of its row was asked because its own lines are full.
+        var isRelieved = false
         /// When a rebuild that failed may be tried again.
         var rebuildAfter: Instant = 0
         var queued = false
@@ -115,6 +118,12 @@ package struct FetchScheduler {
     /// of a row, is gone round by repair.
     static let slowSeconds: Instant = 0.1
     static let slowFactor: Instant = 4
+    /// How many cells that nobody waits for, and whose holders have no room, are looked at for a
+    /// way round; those that follow are passed over in search of one whose holder has.
+    static let lookAhead = 16
+    /// A line that a cell keeps busy for longer than this is worth relieving by decoding: some
+    /// twenty times what rebuilding a cell costs.
+    static let reliefSeconds: Instant = 0.009
     /// A peer that has room is asked unless another one, which has none, is expected to answer so
     /// many times sooner.
     static let waitFactor: Instant = 2
@@ -285,7 +294,7 @@ package struct FetchScheduler {
         case .unknown, .notHeld, .badRequest, .broken:
             avoided[found.key, default: [:]][peer] = now + Self.avoidSeconds
         }
-        requeue(found.key)
+        askAgain(found.key)
     }
 
     /// Whether anything of a blob is wanted.

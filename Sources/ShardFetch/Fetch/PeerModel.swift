@@ -12,6 +12,10 @@ package struct PeerModel: Sendable {
     private(set) var latencyDeviation: Instant = 0.025
     /// Bytes a second, smoothed over stretches in which something was outstanding.
     private(set) var rate: Double = 20e6
+    /// The best of such stretches; older ones count for less.
+    ///
+    /// What a line can carry: the smoothed rate falls with whatever else keeps this machine busy.
+    private var rateBest: Double = 0
 
     /// Requests under way that were given up as late.
     private(set) var lateRequests = 0
@@ -46,6 +50,12 @@ package struct PeerModel: Sendable {
         latencyMean + Double(outstandingBytes + bytes) / rate
     }
 
+    /// Seconds for which so many bytes keep the peer's line busy at its best; nil before it was
+    /// measured.
+    func lineSeconds(for bytes: Int) -> Instant? {
+        rateBest > 0 ? Double(bytes) / rateBest : nil
+    }
+
     /// Seconds after which an answer is later than this peer usually is.
     func patienceSeconds(for bytes: Int) -> Instant {
         max(0.03, expectedSeconds(for: bytes) + 4 * latencyDeviation)
@@ -78,6 +88,7 @@ package struct PeerModel: Sendable {
         let sampleRate = Double(stretchBytes) / (now - start)
         rate += (sampleRate - rate) * (sampleRate > rate || sampleRate < rate / 4 ? 0.5 : 0.2)
         rate = max(rate, 64 * 1024)
+        rateBest = max(sampleRate, 0.99 * rateBest)
         stretchStart = now
         stretchBytes = 0
     }
