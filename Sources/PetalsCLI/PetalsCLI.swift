@@ -25,6 +25,7 @@ internal import ArgumentParser
 internal import Foundation
 internal import Glibc
 internal import PetalsCore
+internal import ShardFetch
 
 /// The root of all commands.
 @main

@@ -6,7 +6,7 @@ internal import Glibc
 /// to itself, glibc gives such pieces back to the kernel when they are freed, and each new one is
 /// paid for again page by page: a tenth of the time of a cold read (docs/decisions/8). Kept, they
 /// are used again at once; what is kept is bounded by what was in use at one moment.
-enum Allocator {
+package enum Allocator {
     /// Pieces up to this size come from the heap; the most that glibc accepts.
     private static let largestHeapPiece: CInt = 32 << 20
     /// Free bytes at the end of a heap before they go back to the kernel.
@@ -15,7 +15,7 @@ enum Allocator {
     private static let growthBytes: CInt = 4 << 20
 
     /// Sets the allocator up; before the first thread.
-    static func keepMemory() {
+    package static func keepMemory() {
         // SAFETY: glibc has exported mallopt with exactly this C type since 2.0, and a null handle
         // means the whole program. <malloc.h> is not in Swift's Glibc module.
         let mallopt = unsafe dlsym(nil, "mallopt").map {
