@@ -116,14 +116,8 @@ extension ShardServer {
                 from: request.leaves.lowerBound, to: request.leaves.upperBound, by: step)
             {
                 let part = start..<min(start + step, request.leaves.upperBound)
-                let header = DataHeader(
-                    request: request.request, leaves: part,
-                    proofCount: HashTree.rangeProofCount(
-                        count: blob.geometry.leafCount(address), range: part))
-                // SAFETY: the frame lends its memory for the leaves to the store during the call.
-                let frame = try unsafe FrameEncoder.data(header) { (leaves) throws(PetalsError) in
-                    try unsafe blob.serve(address, leaves: part, into: leaves)
-                }
+                let frame = try FrameEncoder.data(
+                    answering: request.request, address, leaves: part, from: blob)
                 guard let frame else { return .failure(RefusalError(reason: .notHeld)) }
                 frames.append((frame, part.count * Limits.leafBytes))
             }
