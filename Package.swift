@@ -105,6 +105,14 @@ let package = Package(
             name: "PetalsTesting",
             dependencies: ["PetalsCore", "PetalsCodec", "PetalsStore", "ShardFetch", logging],
             swiftSettings: strict),
+        .executableTarget(
+            name: "PetalsBench",
+            dependencies: [
+                "PetalsCore", "PetalsCodec", "PetalsStore", "ShardFetch", "PetalsTesting",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: strict),
 
         // MARK: Tests, one target a room; SwarmTests run in virtual time or on loopback sockets,
         // MountTests with real FUSE and real processes.

@@ -43,6 +43,9 @@ import Testing
             ("Sources/PetalsFS/X.swift", "internal import NIOCore"),
             ("Sources/PetalsCLI/X.swift", "internal import NIOCore"),
             ("Sources/PetalsCLI/X.swift", "internal import CFuse3"),
+            ("Sources/PetalsFS/X.swift", "internal import PetalsTesting"),
+            ("Sources/PetalsBench/X.swift", "internal import PetalsCLI"),
+            ("Sources/PetalsBench/X.swift", "internal import CISAL"),
             ("Sources/NewRoom/X.swift", "internal import Foundation"),
         ])
     func wrongImportIsFound(path: String, text: String) {
@@ -55,6 +58,7 @@ import Testing
             ("Sources/PetalsCodec/X.swift", "package import PetalsCore // import PetalsStore"),
             ("Sources/ShardFetch/Peer/X.swift", "internal import NIOSSL\nimport Synchronization"),
             ("Sources/PetalsFS/Fuse/X.swift", "internal import CFuse3"),
+            ("Sources/PetalsBench/X.swift", "internal import NIOCore\nimport PetalsTesting"),
             ("Tests/PetalsCoreTests/X.swift", "@testable import PetalsCLI"),
         ])
     func rightImportIsLeftAlone(path: String, text: String) {

@@ -27,6 +27,10 @@ enum Imports {
             "ArgumentParser", "AsyncHTTPClient", "HTTPTypes", "Hummingbird", "ServiceLifecycle",
             "UnixSignals", "NIO",
         ],
+        "PetalsBench": [
+            "PetalsCore", "PetalsCodec", "PetalsStore", "ShardFetch", "PetalsFS", "PetalsTesting",
+            "ArgumentParser", "NIO",
+        ],
     ]
 
     /// A library that only one folder may name, although its room has others.
