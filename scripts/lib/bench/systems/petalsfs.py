@@ -12,21 +12,22 @@ HOLDERS = 4
 ROOT = Path(__file__).resolve().parents[4]
 
 
-def built_program():
-    """The program: $PETALSFS, or a release build of this checkout."""
-    if given := os.environ.get("PETALSFS"):
+def built_program(name="petalsfs"):
+    """A program: $PETALSFS or $PETALSBENCH, or a release build of this checkout."""
+    variable = name.upper()
+    if given := os.environ.get(variable):
         program = Path(given).resolve()
     else:
         try:
             subprocess.run([ROOT / "scripts/setup"], cwd=ROOT, stdout=2, check=True)
             subprocess.run(
-                ["swift", "build", "-c", "release", "--product", "petalsfs", "--scratch-path",
+                ["swift", "build", "-c", "release", "--product", name, "--scratch-path",
                  ".build-release", "--quiet"], cwd=ROOT, stdout=2, check=True)
         except subprocess.CalledProcessError:
-            raise Trouble("petalsfs was not built; the lines above say why") from None
-        program = ROOT / ".build-release/release/petalsfs"
+            raise Trouble(f"{name} was not built; the lines above say why") from None
+        program = ROOT / ".build-release/release" / name
     if not os.access(program, os.X_OK):
-        raise Trouble(f"{program} is no program; unset PETALSFS to build one")
+        raise Trouble(f"{program} is no program; unset {variable} to build one")
     return program
 
 
