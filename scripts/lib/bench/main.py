@@ -4,13 +4,14 @@ import argparse
 import shutil
 from pathlib import Path
 
-from bench import publishing, report, results, rounds, samples, scenarios, systems, tools
+from bench import (
+    publishing, report, results, rounds, samples, scenarios, stages, systems, tools)
 from bench.reading import WrongBytes, drop_page_cache
 from bench.systems.petalsfs import built_program
 from bench.workspace import Pauses, Trouble, Workspace, end_in_order, run, say
 
 ROOT = Path(__file__).resolve().parents[3]
-PARTS = [system.name for system in systems.ALL] + ["scenarios", "publishing"]
+PARTS = [system.name for system in systems.ALL] + ["scenarios", "publishing", "stages"]
 CHART_REQUIREMENT = "matplotlib==3.11.2"
 DISK_FULL, DISK_QUICK = 40, 8
 
@@ -62,6 +63,18 @@ def installed(workspace, only, found):
 
 def measure(arguments, workspace, found):
     pauses = Pauses()
+    if arguments.only == ["stages"]:
+        return stages.run(found, pauses)
+    if "stages" in arguments.only:
+        try:
+            stages.run(found, pauses)
+        except Trouble as trouble:
+            found.trouble("petalsfs, stages", trouble)
+            say(f"stages: {trouble}")
+    measure_systems(arguments, workspace, found, pauses)
+
+
+def measure_systems(arguments, workspace, found, pauses):
     gemma = samples.model("gemma")
     # Links would show their targets' folders; every system gets a folder with one file.
     model = workspace.path / "inputs" / gemma.name
@@ -85,7 +98,7 @@ def measure(arguments, workspace, found):
 
 def write(arguments, found):
     arguments.output.mkdir(parents=True, exist_ok=True)
-    document = found.write(arguments.output)
+    document = found.write(arguments.output, only_stages=arguments.only == ["stages"])
     text = report.markdown(document)
     (arguments.output / "results.md").write_text(text)
     print(text)
@@ -117,7 +130,8 @@ def main(command_line):
     end_in_order()
     found = results.Results(arguments.runs, arguments.quick)
     try:
-        check_machine(arguments.quick)
+        if arguments.only != ["stages"]:
+            check_machine(arguments.quick)
         workspace = Workspace()
         try:
             measure(arguments, workspace, found)
@@ -131,7 +145,7 @@ def main(command_line):
         return 1
     except (KeyboardInterrupt, SystemExit):
         # What was measured until then is worth keeping, and says that it is not all.
-        if not found.rounds:
+        if not found.rounds and not found.stages:
             return 130
         found.trouble("this run", "it was ended before its end")
     write(arguments, found)

@@ -1,6 +1,6 @@
 """The table: results.json for people."""
 
-from bench.results import FIGURES, SCENARIO_FIGURES
+from bench.results import FIGURES, SCENARIO_FIGURES, STAGE_DIGITS
 
 NONE = "–"
 
@@ -58,21 +58,41 @@ def scenarios_table(document):
     return table(header, rows)
 
 
-def markdown(document):
+def stages_table(document):
+    header = ["stage", "one operation", "for a", "ns", "least batch, ns", "MB/s"]
+    rows = []
+    for row in document["stages"]["rows"]:
+        # A scheduler's microsecond needs no thousandths.
+        digits = STAGE_DIGITS if row["nanoseconds"]["median"] < 100 else 0
+        rows.append([
+            f"`{row['stage']}`", row["what"], row["unit"], cell(row["nanoseconds"], digits),
+            number(row["least_batch"], digits), str(row.get("megabytes_per_second", NONE))])
+    return table(header, rows)
+
+
+def made_by(what, document, rounds, count):
+    """When and where something was measured, and how noisy it was there."""
     machine = document["machine"]
-    speeds = [entry["sha256_megabytes_per_second"] for entry in document["rounds"]] or [0]
-    loads = [entry["load"] for entry in document["rounds"]] or [0]
+    speeds = [entry["sha256_megabytes_per_second"] for entry in rounds] or [0]
+    loads = [entry["load"] for entry in rounds] or [0]
+    return (
+        f"Made by `{what}` on {document['date']}:"
+        f" {machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB,"
+        f" {machine['kernel']}; rounds: {count}; both ends of everything on this"
+        f" machine. How noisy it was: SHA-256 on one core ran at {min(speeds)} to {max(speeds)}"
+        f" MB/s before the rounds, and the load average was {min(loads)} to {max(loads)}, some of"
+        " it the benchmark's own.")
+
+
+def markdown(document):
     inputs = ", ".join(
         f"{name} of {facts['bytes'] / 1e6:.0f} MB" for name, facts in document["inputs"].items())
+    what = f"scripts/bench{' --quick' if document['quick'] else ''}"
     parts = [
         "# petalsfs beside its peers",
         "",
-        f"Made by `scripts/bench{' --quick' if document['quick'] else ''}` on {document['date']}:"
-        f" {machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB,"
-        f" {machine['kernel']}; rounds: {document['runs']}; both ends of everything on this"
-        f" machine. How noisy it was: SHA-256 on one core ran at {min(speeds)} to {max(speeds)}"
-        f" MB/s before the rounds, and the load average was {min(loads)} to {max(loads)}, some of"
-        " it the benchmark's own. [How to read this](README.md)."
+        made_by(what, document, document["rounds"], document["runs"])
+        + " [How to read this](README.md)."
     ]
     if document["rows"]:
         parts += ["", f"Median (least to most). Inputs: {inputs}.", "", systems_table(document)]
@@ -83,6 +103,12 @@ def markdown(document):
                             else facts["what"]))
     if document["scenarios"]:
         parts += ["", "## petalsfs in company", "", scenarios_table(document)]
+    if "stages" in document:
+        stages = document["stages"]
+        parts += ["", "## petalsfs stage by stage", "",
+                  made_by("scripts/bench --only stages", stages, stages["rounds"],
+                          len(stages["rounds"])),
+                  "", stages_table(document)]
     if document["troubles"]:
         parts += ["", "## Trouble", ""]
         parts += [f"* {trouble['where']}: {trouble['what']}" for trouble in document["troubles"]]

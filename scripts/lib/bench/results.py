@@ -26,6 +26,9 @@ FIGURES = {
     "memory_origin": Figure("peak memory, the giving side", "MB", 0, "less"),
 }
 
+# Of the stages of petalsfs, in nanoseconds; the unit is the stage's own.
+STAGE_DIGITS = 3
+
 # Of the scenarios of petalsfs, each of which has some of them.
 SCENARIO_FIGURES = {
     "rate": Figure("rate", "MB/s", 0, "more"),
@@ -69,6 +72,18 @@ def summary(samples, digits):
     }
 
 
+def noise(what):
+    """How fast and how busy the machine is before a round."""
+    return {
+        "of": what, "sha256_megabytes_per_second": hash_speed(),
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def today():
+    return datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+
+
 def percentile(values, percent):
     ordered = sorted(values)
     return ordered[min(len(ordered) * percent // 100, len(ordered) - 1)]
@@ -82,6 +97,7 @@ class Results:
         self.systems, self.inputs, self.rounds = {}, {}, []
         self.cells = collections.defaultdict(list)
         self.scenarios, self.scenario_cells = {}, collections.defaultdict(list)
+        self.stages, self.stage_rounds = {}, []
         self.troubles = []
 
     def add(self, figure, name, system, value):
@@ -95,11 +111,20 @@ class Results:
         """Books that a system is too slow for an input, so that the table says so."""
         self.systems[system].setdefault("left_out", []).append(name)
 
+    def add_stages(self, figures):
+        """Books one round of PetalsBench."""
+        for stage in figures:
+            facts = self.stages.setdefault(
+                stage["stage"], {"what": stage["what"], "unit": stage["unit"], "medians": [],
+                                 "leasts": []})
+            facts["medians"].append(stage["median"])
+            facts["leasts"].append(stage["least"])
+
     def begin_round(self, what):
-        self.rounds.append({
-            "of": what, "sha256_megabytes_per_second": hash_speed(),
-            "load": round(os.getloadavg()[0], 1),
-        })
+        self.rounds.append(noise(what))
+
+    def begin_stage_round(self):
+        self.stage_rounds.append(noise("stages"))
 
     def trouble(self, where, text):
         self.troubles.append({"where": where, "what": str(text)})
@@ -127,14 +152,41 @@ class Results:
             scenarios.append({"scenario": scenario, "title": title, "figures": values})
         return {
             "format": 1,
-            "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            "date": today(),
             "machine": machine(), "runs": self.runs, "quick": self.quick,
             "systems": self.systems, "inputs": self.inputs, "rounds": self.rounds,
             "rows": rows, "scenarios": scenarios, "troubles": self.troubles,
         }
 
-    def write(self, folder):
-        """Writes results.json and returns the document in it."""
-        document = self.document()
-        Path(folder, "results.json").write_text(json.dumps(document, indent=1) + "\n")
+    def stages_document(self):
+        """The stages by themselves: they have a date of their own."""
+        rows = []
+        for stage, facts in self.stages.items():
+            nanoseconds = summary(facts["medians"], STAGE_DIGITS)
+            row = {
+                "stage": stage, "what": facts["what"], "unit": facts["unit"],
+                "nanoseconds": nanoseconds,
+                "least_batch": round(min(facts["leasts"]), STAGE_DIGITS + 1),
+            }
+            if facts["unit"] == "byte":
+                row["megabytes_per_second"] = round(1e3 / nanoseconds["median"])
+            rows.append(row)
+        return {
+            "date": today(), "machine": machine(), "rounds": self.stage_rounds, "rows": rows,
+        }
+
+    def write(self, folder, only_stages):
+        """Writes results.json and returns the document in it.
+
+        The stages are a run of their own: whoever measures only them keeps all that an earlier run
+        has written, and whoever leaves them out keeps the earlier ones.
+        """
+        path = Path(folder, "results.json")
+        earlier = json.loads(path.read_text()) if path.exists() else {}
+        document = earlier if only_stages and earlier else self.document()
+        if self.stages:
+            document["stages"] = self.stages_document()
+        elif "stages" in earlier:
+            document["stages"] = earlier["stages"]
+        path.write_text(json.dumps(document, indent=1) + "\n")
         return document
