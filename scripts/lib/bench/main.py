@@ -98,11 +98,12 @@ def measure_systems(arguments, workspace, found, pauses):
 
 def write(arguments, found):
     arguments.output.mkdir(parents=True, exist_ok=True)
-    document = found.write(arguments.output, only_stages=arguments.only == ["stages"])
+    only_stages = arguments.only == ["stages"]
+    document = found.write(arguments.output, only_stages)
     text = report.markdown(document)
     (arguments.output / "results.md").write_text(text)
     print(text)
-    if document["rows"]:
+    if document["rows"] and not only_stages:
         try:
             tools.install_python(CHART_REQUIREMENT)
             run([tools.venv_program("python3"), Path(__file__).with_name("chart.py"),

@@ -16,8 +16,9 @@ def cell(summary, digits):
     return median if least == most else f"{median} ({least} to {most})"
 
 
-def table(header, rows):
-    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
+def table(header, rows, texts=1):
+    """A table whose first columns are texts and the others numbers."""
+    lines = [header, ["---"] * texts + ["--:"] * (len(header) - texts), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -67,14 +68,14 @@ def stages_table(document):
         rows.append([
             f"`{row['stage']}`", row["what"], row["unit"], cell(row["nanoseconds"], digits),
             number(row["least_batch"], digits), str(row.get("megabytes_per_second", NONE))])
-    return table(header, rows)
+    return table(header, rows, texts=3)
 
 
 def made_by(what, document, rounds, count):
     """When and where something was measured, and how noisy it was there."""
     machine = document["machine"]
-    speeds = [entry["sha256_megabytes_per_second"] for entry in rounds] or [0]
-    loads = [entry["load"] for entry in rounds] or [0]
+    speeds = [entry["sha256_megabytes_per_second"] for entry in rounds]
+    loads = [entry["load"] for entry in rounds]
     return (
         f"Made by `{what}` on {document['date']}:"
         f" {machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB,"
@@ -88,12 +89,13 @@ def markdown(document):
     inputs = ", ".join(
         f"{name} of {facts['bytes'] / 1e6:.0f} MB" for name, facts in document["inputs"].items())
     what = f"scripts/bench{' --quick' if document['quick'] else ''}"
-    parts = [
-        "# petalsfs beside its peers",
-        "",
-        made_by(what, document, document["rounds"], document["runs"])
-        + " [How to read this](README.md)."
-    ]
+    parts = ["# petalsfs beside its peers", ""]
+    if document["rounds"]:
+        parts.append(
+            made_by(what, document, document["rounds"], document["runs"])
+            + " [How to read this](README.md).")
+    else:
+        parts.append("[How to read this](README.md).")
     if document["rows"]:
         parts += ["", f"Median (least to most). Inputs: {inputs}.", "", systems_table(document)]
         parts.append("")
@@ -109,7 +111,8 @@ def markdown(document):
                   made_by("scripts/bench --only stages", stages, stages["rounds"],
                           len(stages["rounds"])),
                   "", stages_table(document)]
-    if document["troubles"]:
+    troubles = document["troubles"] + document.get("stages", {}).get("troubles", [])
+    if troubles:
         parts += ["", "## Trouble", ""]
-        parts += [f"* {trouble['where']}: {trouble['what']}" for trouble in document["troubles"]]
+        parts += [f"* {trouble['where']}: {trouble['what']}" for trouble in troubles]
     return "\n".join(parts) + "\n"

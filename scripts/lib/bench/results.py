@@ -158,7 +158,7 @@ class Results:
             "rows": rows, "scenarios": scenarios, "troubles": self.troubles,
         }
 
-    def stages_document(self):
+    def stages_document(self, troubles):
         """The stages by themselves: they have a date of their own."""
         rows = []
         for stage, facts in self.stages.items():
@@ -173,6 +173,7 @@ class Results:
             rows.append(row)
         return {
             "date": today(), "machine": machine(), "rounds": self.stage_rounds, "rows": rows,
+            "troubles": troubles,
         }
 
     def write(self, folder, only_stages):
@@ -185,7 +186,7 @@ class Results:
         earlier = json.loads(path.read_text()) if path.exists() else {}
         document = earlier if only_stages and earlier else self.document()
         if self.stages:
-            document["stages"] = self.stages_document()
+            document["stages"] = self.stages_document(self.troubles if only_stages else [])
         elif "stages" in earlier:
             document["stages"] = earlier["stages"]
         path.write_text(json.dumps(document, indent=1) + "\n")
