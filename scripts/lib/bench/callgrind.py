@@ -38,7 +38,7 @@ FLOOR = 100
 NAMED, KEPT_SHARE = 8, 0.01
 NAME_LENGTH = 120
 LINE = re.compile(r"^\s*([\d,]+) \([^)]*\)\s+\S*?:(.*?)(?: \[([^]]*)\])?$")
-LIBRARY_OBJECTS = re.compile(r"^lib(sodium|isal|blosc|lz4)\.")
+LIBRARY_OBJECTS = re.compile(r"^lib(crypto|sodium|isal|blosc|lz4)\.")
 LIBRARY_FUNCTIONS = re.compile(r"sha256_block_data_order|^__mem(cpy|move|set|cmp)_")
 
 
