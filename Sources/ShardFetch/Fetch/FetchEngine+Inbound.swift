@@ -224,11 +224,25 @@ extension FetchEngine {
                 address, from: sources, layer: layer, geometry: geometry)
             metrics.rebuiltCells.wrappingAdd(1, ordering: .relaxed)
             deliver(rebuilt, session: session)
+            releaseParity(of: row, session)
         } catch {
             logger.warning("\(address) could not be rebuilt: \(error.message)")
             perform {
                 $0.scheduler.rebuildFailed(session.key(address), all, now: MonotonicClock.now)
             }
+        }
+    }
+
+    /// Lets go of a row's parity once nothing more is to be rebuilt from it: nobody reads it.
+    private func releaseParity(of row: RowIndex, _ session: BlobSession) {
+        let geometry = session.geometry
+        let addresses = (0..<geometry.groupShards).map { geometry.address(row: row, column: $0) }
+        let isWanted = state.withLock { state in
+            addresses.contains { state.scheduler.jobs[session.key($0)] != nil }
+        }
+        guard !isWanted else { return }
+        for address in addresses where !geometry.isData(address.shard) {
+            release(session, address)
         }
     }
 }

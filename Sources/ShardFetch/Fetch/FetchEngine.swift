@@ -22,9 +22,15 @@ package final class FetchEngine: Sendable {
         var tickets: [FetchScheduler.CellKey: [ReadTicket]] = [:]
         var nextHandle = 1
         var ticking = false
+        /// What was decided and not carried out yet, in the order of the decisions.
+        var outbox: [Work] = []
     }
 
     let state: Mutex<State>
+    /// Held while the outbox is emptied, so that each peer hears things in the order in which they
+    /// were decided: a layer is asked for before the leaves that need it, and a request before it
+    /// is cancelled.
+    private let sending = Mutex(())
     let hot: HotCells
     let readAhead: ReadAheadShare
     let pool: NIOThreadPool
@@ -205,7 +211,7 @@ package final class FetchEngine: Sendable {
     /// Tells the scheduler something and carries out what it says then.
     func perform(_ event: (inout State) -> Void) {
         let now = MonotonicClock.now
-        let (work, startTicking) = state.withLock { state -> ([Work], Bool) in
+        let (hasWork, startTicking) = state.withLock { state -> (Bool, Bool) in
             event(&state)
             let sessions = state.sessions
             let actions = state.scheduler.advance(now: now) { [hot] key in
@@ -214,9 +220,12 @@ package final class FetchEngine: Sendable {
             }
             let startTicking = !state.ticking && !state.scheduler.isIdle
             if startTicking { state.ticking = true }
-            return (actions.compactMap { Self.work(for: $0, in: state) }, startTicking)
+            for action in actions {
+                if let work = Self.work(for: action, in: state) { state.outbox.append(work) }
+            }
+            return (!state.outbox.isEmpty, startTicking)
         }
-        carryOut(work)
+        if hasWork { carryOut() }
         if startTicking { keepTicking() }
     }
 
@@ -254,6 +263,16 @@ package final class FetchEngine: Sendable {
     }
 
     /// Sends what goes to one peer with one flush, in order, and starts repairs.
+    private func carryOut() {
+        sending.withLock { _ in
+            let work = state.withLock { state in
+                defer { state.outbox = [] }
+                return state.outbox
+            }
+            carryOut(work)
+        }
+    }
+
     private func carryOut(_ work: [Work]) {
         var messages: [PeerConnection.ID: (connection: PeerConnection, list: [ControlMessage])] =
             [:]

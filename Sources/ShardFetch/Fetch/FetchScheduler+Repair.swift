@@ -192,9 +192,12 @@ extension FetchScheduler {
     ) -> Bool {
         let shard = ShardKey(blob: key.blob, shard: key.address.shard)
         for peer in (holders[shard] ?? [:]).keys {
-            guard let seconds = peers[peer]?.lineSeconds(for: Limits.cellBytes) else { continue }
-            if seconds < Self.reliefSeconds { return false }
+            guard let seconds = peers[peer]?.lineSeconds(for: Limits.cellBytes),
+                seconds >= Self.reliefSeconds
+            else { return false }
         }
+        // Beyond this the machine is what limits, and decoding would take from it.
+        guard peers.values.reduce(0, { $0 + $1.rate }) < Self.reliefRateMax else { return false }
         guard relieveOne(key, now: now, here: here), let geometry = geometries[key.blob] else {
             return false
         }

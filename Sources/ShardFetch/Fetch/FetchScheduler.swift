@@ -124,6 +124,8 @@ package struct FetchScheduler {
     /// A line that a cell keeps busy for longer than this is worth relieving by decoding: some
     /// twenty times what rebuilding a cell costs.
     static let reliefSeconds: Instant = 0.009
+    /// Bytes a second of all peers together, from which on no line is relieved.
+    static let reliefRateMax: Double = 300e6
     /// A peer that has room is asked unless another one, which has none, is expected to answer so
     /// many times sooner.
     static let waitFactor: Instant = 2

@@ -35,13 +35,13 @@ package struct MemoryBudget: Hashable, Sendable {
     }
 
     /// Verified cells kept between their arrival and the read that wants them.
-    package var hotBytes: Int { bytes / 4 }
+    package var hotBytes: Int { bytes / 8 }
 
     /// All read-ahead windows of all files together.
     ///
-    /// As much as the cells that may wait for their read: what does not fit there is read from disk
+    /// What is under way and what has come and waits for its read: more would be read from disk
     /// again.
-    package var readAheadBytes: Int { hotBytes }
+    package var readAheadBytes: Int { hotBytes + underWayBytes }
 
     /// Asked of peers by work that nobody waits for, and not come yet.
     package var underWayBytes: Int { bytes / 8 }

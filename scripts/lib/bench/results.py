@@ -32,6 +32,8 @@ STAGE_DIGITS = 3
 # Of the scenarios of petalsfs, each of which has some of them.
 SCENARIO_FIGURES = {
     "rate": Figure("rate", "MB/s", 0, "more"),
+    "p50": Figure("1 MiB, p50", "ms", 1, "less"),
+    "p99": Figure("1 MiB, p99", "ms", 1, "less"),
     "fetched": Figure("fetched / stored", "", 3, "less"),
     "rebuilt": Figure("cells rebuilt", "", 0, "less"),
     "damaged": Figure("damaged leaves received", "", 0, "less"),

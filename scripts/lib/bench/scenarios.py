@@ -7,6 +7,7 @@ the nodes are started and ended. SHA-256 is compared after each.
 import time
 
 from bench import processes, reading
+from bench.results import percentile
 from bench.rounds import rate
 from bench.swarm import ALL_SHARDS, DATA_SHARDS, PARTS, SHARDS, Links, Swarm
 from bench.workspace import Trouble, say
@@ -15,6 +16,7 @@ DEAD = ALL_SHARDS - DATA_SHARDS
 ROTTEN_EVERY = 5
 SLOWER = 100
 FAR_MBIT, FAR_MS = 200, 40
+RANDOM_READS, RANDOM_SECONDS = 240, 20
 THREADS, READERS = 16, 8
 
 TITLES = {
@@ -23,6 +25,8 @@ TITLES = {
     "holders_8": "8 holders, cold",
     "dead": f"8 holders, {DEAD} of them killed before the read",
     "slow": f"4 holders, one {SLOWER} times slower",
+    "random": "4 holders, random reads",
+    "slow_random": f"the same, one holder {SLOWER} times slower",
     "rotten": "4 holders, one with a wrong bit in 20 % of its leaves",
     "far": f"8 holders, each {FAR_MS} ms away, {FAR_MBIT} Mbit/s each",
     "together": f"{READERS} processes read one file, cold: their sum",
@@ -57,14 +61,30 @@ class Scenarios:
             rebuilt=node["rebuiltCells"], damaged=node["damagedLeaves"],
             memory=processes.peak_megabytes([self.swarm.mount_process.pid]))
 
-    def read_cold(self, scenario, names, addresses=None, before=lambda: None):
-        """Starts holders, mounts, lets something happen, and reads."""
+    def add_random(self, scenario, path, facts):
+        """Books random reads, and what was fetched for each byte of them."""
+        times = facts["milliseconds"]
+        fetched = self.swarm.status()["node"]["fetchedBytes"]
+        self.results.add_scenario(
+            scenario, p50=percentile(times, 50), p99=percentile(times, 99),
+            fetched=fetched / facts["bytes"])
+        reading.check(path, self.expected)
+
+    def read_sequential(self, scenario, path):
+        self.add_cold(scenario, path, reading.read("sequential", path))
+
+    def read_random(self, scenario, path):
+        self.add_random(
+            scenario, path, reading.read("random", path, RANDOM_READS, RANDOM_SECONDS))
+
+    def read_cold(self, scenario, names, addresses=None, before=lambda: None, way=None):
+        """Starts holders, mounts, lets something happen, and reads, in order unless told else."""
         self.swarm.start_holders([name for name in names if name not in self.swarm.holders])
         try:
             self.swarm.warm()
             path = self.swarm.mount(addresses)
             before()
-            self.add_cold(scenario, path, reading.read("sequential", path))
+            (way or self.read_sequential)(scenario, path)
         finally:
             self.end_mount()
             self.swarm.stop_holders()
@@ -87,7 +107,7 @@ class Scenarios:
 
         self.read_cold("dead", self.names(8), before=kill)
 
-    def behind_links(self, scenario, names, linked, rate_mbit, delay_ms=0):
+    def behind_links(self, scenario, names, linked, rate_mbit, delay_ms=0, way=None):
         """Reads while some of the holders are behind slow links; all traffic must go there."""
         self.swarm.start_holders(names)
         real = dict(zip(names, self.swarm.addresses()))
@@ -102,7 +122,7 @@ class Scenarios:
                 raise Trouble(f"the reader went round the slow links, to {len(strays)} addresses")
 
         try:
-            self.read_cold(scenario, names, addresses, check_peers)
+            self.read_cold(scenario, names, addresses, check_peers, way)
         finally:
             carried = links.close()
         if linked == names and sum(carried) < self.stored:
@@ -111,7 +131,10 @@ class Scenarios:
     def slow(self):
         usual = self.results.scenario_cells["holders_4", "rate"][-1] / 4
         names = self.names(4)
-        self.behind_links("slow", names, names[:1], usual * 8 / SLOWER)
+        slow_mbit = usual * 8 / SLOWER
+        self.behind_links("slow", names, names[:1], slow_mbit)
+        self.read_cold("random", names, way=self.read_random)
+        self.behind_links("slow_random", names, names[:1], slow_mbit, way=self.read_random)
 
     def far(self):
         self.behind_links("far", self.names(8), self.names(8), FAR_MBIT, FAR_MS)
