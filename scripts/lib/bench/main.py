@@ -5,15 +5,16 @@ import shutil
 from pathlib import Path
 
 from bench import (
-    publishing, report, results, rounds, samples, scenarios, stages, systems, tools)
+    llama, publishing, report, results, rounds, samples, scenarios, stages, systems, tools)
 from bench.reading import WrongBytes, drop_page_cache
 from bench.systems.petalsfs import built_program
 from bench.workspace import Pauses, Trouble, Workspace, end_in_order, run, say
 
 ROOT = Path(__file__).resolve().parents[3]
-PARTS = [system.name for system in systems.ALL] + ["scenarios", "publishing", "stages"]
+PARTS = [system.name for system in systems.ALL] + [
+    "scenarios", "publishing", "llama", "stages"]
 CHART_REQUIREMENT = "matplotlib==3.11.2"
-DISK_FULL, DISK_QUICK = 40, 8
+DISK_FULL, DISK_QUICK = 44, 8
 
 
 def arguments_of(command_line):
@@ -23,16 +24,18 @@ def arguments_of(command_line):
         "since it drops the page cache. PETALSFS names a built program to use instead of "
         "building one.")
     parser.add_argument(
-        "--only", metavar="NAMES", default=",".join(PARTS),
+        "--only", metavar="NAMES",
         help=f"some parts only, with commas between them: {', '.join(PARTS)}")
     parser.add_argument(
-        "--quick", action="store_true", help="one small model and nothing of 1 or 4 GiB")
+        "--quick", action="store_true", 
+        help="one small model, nothing of 1 GiB and more, no llama-server")
     parser.add_argument("--runs", type=int, metavar="N", help="rounds; 5, or 2 with --quick")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", default=ROOT / "bench",
         help="where results.json, results.md and results.png go; bench/ by default")
     arguments = parser.parse_args(command_line)
-    arguments.only = arguments.only.split(",")
+    usual = [part for part in PARTS if part != "llama" or not arguments.quick]
+    arguments.only = arguments.only.split(",") if arguments.only else usual
     if unknown := set(arguments.only) - set(PARTS):
         parser.error(f"there is no part named {', '.join(sorted(unknown))}")
     if arguments.runs is None:
@@ -94,6 +97,12 @@ def measure_systems(arguments, workspace, found, pauses):
         scenarios.run(workspace, built_program(), model, expected, found, pauses)
     if "publishing" in arguments.only:
         publishing.run(workspace, built_program(), found)
+    if "llama" in arguments.only:
+        try:
+            llama.run(workspace, built_program(), model, found, ROOT)
+        except Trouble as trouble:
+            found.trouble("llama-server", trouble)
+            say(f"llama-server: {trouble}")
 
 
 def write(arguments, found):

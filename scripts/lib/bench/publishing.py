@@ -15,6 +15,7 @@ TITLES = {
     "publish_1": "publish 1 GiB",
     "publish_4": "publish 4 GiB",
     "large": "sequential, cold, 4 GiB, 4 holders",
+    "huge": "hashed while it is read, cold, 16 GiB, from its publisher",
     "minilm": "MiniLM, fp32, published",
 }
 
@@ -54,6 +55,20 @@ def read_large(workspace, program, source, expected, results):
     results.add_scenario("large", rate=rate(facts), memory=memory, fetched=fetched)
 
 
+def read_huge(workspace, program, source, expected, results):
+    """16 GiB, with a cache of a quarter of that: memory must not grow with the file."""
+    swarm = Swarm(workspace, program, workspace.path / "huge-swarm")
+    swarm.publish(source)
+    swarm.start_holders(["publisher"])
+    path = swarm.mount(options=["--cache-size", "4G"])
+    reading.check(path, expected)
+    memory = processes.peak_megabytes([swarm.mount_process.pid])
+    fetched = swarm.status()["node"]["fetchedBytes"] / swarm.published["stored"]
+    swarm.unmount()
+    swarm.close()
+    results.add_scenario("huge", memory=memory, fetched=fetched)
+
+
 def run(workspace, program, results):
     results.scenarios |= TITLES if not results.quick else {"minilm": TITLES["minilm"]}
     weights = samples.model("minilm")
@@ -72,4 +87,8 @@ def run(workspace, program, results):
         publish(workspace, program, source, f"publish_{gibibytes}", results)
     say("reading 4 GiB")
     read_large(workspace, program, source, samples.sha256(source), results)
+    source.unlink()
+    say("reading 16 GiB")
+    source = samples.noise(workspace.path / "noise-huge", 16 << 10)
+    read_huge(workspace, program, source, samples.sha256(source), results)
     source.unlink()

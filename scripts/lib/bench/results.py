@@ -32,6 +32,7 @@ STAGE_DIGITS = 3
 # Of the scenarios of petalsfs, each of which has some of them.
 SCENARIO_FIGURES = {
     "rate": Figure("rate", "MB/s", 0, "more"),
+    "seconds": Figure("time", "s", 2, "less"),
     "p50": Figure("1 MiB, p50", "ms", 1, "less"),
     "p99": Figure("1 MiB, p99", "ms", 1, "less"),
     "fetched": Figure("fetched / stored", "", 3, "less"),

@@ -95,7 +95,7 @@ class Swarm:
         for name in self.holders:
             reading.warm(self.state(name) / "blobs")
 
-    def mount(self, addresses=None, keep_cache=False):
+    def mount(self, addresses=None, keep_cache=False, options=()):
         """Mounts on a node that knows the holders, or the addresses instead."""
         peers = []
         for address in self.addresses() if addresses is None else addresses:
@@ -105,7 +105,7 @@ class Swarm:
         process, log = self.workspace.start(
             f"{self.folder.name}-mount",
             [self.program, "mount", self.mount_folder, "--state", self.state("reader"), "--listen",
-             "127.0.0.1:0", *peers, *(["--keep-cache"] if keep_cache else [])])
+             "127.0.0.1:0", *peers, *(["--keep-cache"] if keep_cache else []), *options])
         self.mount_process = process
         self.workspace.mount(self.mount_folder, process, log)
         path = self.mount_folder / self.source.name
