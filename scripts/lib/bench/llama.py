@@ -6,6 +6,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from bench import reading
 from bench.swarm import Swarm
@@ -27,7 +28,7 @@ def server_program(root):
     """llama.cpp's server; built once, which takes 15 minutes of CPU."""
     script = ("source scripts/lib/nodes; source scripts/lib/samples; source scripts/lib/llama; "
               "prepare_llama >&2; echo \"$llama_server\"")
-    return run_command(["bash", "-euo", "pipefail", "-c", script], cwd=root).strip()
+    return Path(run_command(["bash", "-euo", "pipefail", "-c", script], cwd=root).strip())
 
 
 def free_port():
