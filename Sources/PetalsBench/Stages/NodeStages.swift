@@ -12,7 +12,7 @@ extension Stage {
     /// Whole reads.
     static let node = [
         Stage(
-            "cached-read", "a read of 1 MiB from the store", .bytes(readBytes), counted: 10,
+            "cached-read", "a read of 1 MiB from the store", .bytes(readBytes), counted: 20,
             run: cachedRead),
         Stage(
             "fetch", "64 MiB of another node over TLS, read in order", .bytes(fetchBytes),
