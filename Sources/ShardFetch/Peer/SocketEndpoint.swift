@@ -1,4 +1,3 @@
-internal import Glibc
 internal import NIOCore
 package import PetalsCore
 
@@ -26,6 +25,12 @@ package struct SocketEndpoint: Hashable, Sendable, CustomStringConvertible {
         self.port = port
     }
 
+    /// An address and a port.
+    package init(_ address: IPAddress, port: Int) {
+        host = address.description
+        self.port = port
+    }
+
     package var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
     /// `HOST:PORT` of a socket's address.
@@ -39,16 +44,8 @@ package struct SocketEndpoint: Hashable, Sendable, CustomStringConvertible {
     ///
     /// nil for loopback: everything there is one machine anyway.
     static func network(_ address: SocketAddress) -> String? {
-        switch address {
-        case .v4(let v4):
-            let word = UInt32(bigEndian: v4.address.sin_addr.s_addr)
-            return word >> 24 == 127 ? nil : "4:\(word >> 8)"
-        case .v6:
-            guard let text = address.ipAddress, text != "::1" else { return nil }
-            if text.hasPrefix("::ffff:127.") { return nil }
-            // The first three groups; an abbreviated address only merges more into one network.
-            return "6:" + text.split(separator: ":").prefix(3).joined(separator: ":")
-        case .unixDomainSocket: return nil
-        }
+        guard let address = IPAddress(address), address.scope != .loopback else { return nil }
+        let count = address.bytes.count == 4 ? 3 : 6
+        return address.bytes.prefix(count).map(String.init).joined(separator: ".")
     }
 }
