@@ -18,6 +18,16 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
+/// The macros that libtorrent 2.0 was built with.
+///
+/// `pkg-config --cflags libtorrent-rasterbar` has them, and SwiftPM passes on only the paths of a
+/// pkg-config file; scripts/setup compares them.
+let libtorrent = [
+    "TORRENT_LINKING_SHARED", "BOOST_ASIO_ENABLE_CANCELIO", "BOOST_ASIO_NO_DEPRECATED",
+    "TORRENT_USE_OPENSSL", "TORRENT_USE_LIBCRYPTO", "TORRENT_SSL_PEERS", "OPENSSL_NO_SSL2",
+    "BOOST_ALL_NO_LIB",
+]
+
 let nio: [Target.Dependency] = [
     .product(name: "NIOCore", package: "swift-nio"),
     .product(name: "NIOPosix", package: "swift-nio"),
@@ -57,6 +67,18 @@ let package = Package(
         .systemLibrary(
             name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
+        // MARK: The one library that speaks C++, behind a C header (docs/decisions/11-dht.md).
+        .target(
+            name: "CRendezvous",
+            cxxSettings: libtorrent.map { .define($0) } + [
+                .enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error),
+            ],
+            linkerSettings: [
+                .linkedLibrary("torrent-rasterbar"),
+                // What libtorrent's headers call themselves.
+                .linkedLibrary("crypto"),
+            ]),
+
         // MARK: The rooms.
         .target(
             name: "PetalsCore",
@@ -76,7 +98,7 @@ let package = Package(
         .target(
             name: "ShardFetch",
             dependencies: [
-                "PetalsCore", "PetalsCodec", "PetalsStore", crypto, logging,
+                "PetalsCore", "PetalsCodec", "PetalsStore", "CRendezvous", crypto, logging,
                 .product(name: "SwiftASN1", package: "swift-asn1"),
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "DequeModule", package: "swift-collections"),
@@ -139,5 +161,6 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
     ],
-    swiftLanguageModes: [.v6]
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
 )

@@ -39,6 +39,8 @@ import Testing
             ("Sources/PetalsStore/X.swift", "import struct ShardFetch.Peer"),
             ("Sources/PetalsStore/X.swift", "internal import CSodium"),
             ("Sources/ShardFetch/X.swift", "internal import PetalsFS"),
+            ("Sources/ShardFetch/Discovery/X.swift", "internal import CRendezvous"),
+            ("Sources/PetalsCLI/X.swift", "internal import CRendezvous"),
             ("Sources/PetalsFS/Read/X.swift", "internal import CFuse3"),
             ("Sources/PetalsFS/X.swift", "internal import NIOCore"),
             ("Sources/PetalsCLI/X.swift", "internal import NIOCore"),
@@ -59,6 +61,10 @@ import Testing
             ("Sources/ShardFetch/Peer/X.swift", "internal import NIOSSL\nimport Synchronization"),
             ("Sources/PetalsFS/Fuse/X.swift", "internal import CFuse3"),
             ("Sources/PetalsBench/X.swift", "internal import NIOCore\nimport PetalsTesting"),
+            (
+                "Sources/ShardFetch/Discovery/RendezvousSession.swift",
+                "internal import CRendezvous"
+            ),
             ("Tests/PetalsCoreTests/X.swift", "@testable import PetalsCLI"),
         ])
     func rightImportIsLeftAlone(path: String, text: String) {

@@ -6,7 +6,7 @@ enum Imports {
     ]
 
     private static let libraries: Set<String> = [
-        "CBlosc", "CFuse3", "CISAL", "CLZ4", "COpenSSL", "CSodium",
+        "CBlosc", "CFuse3", "CISAL", "CLZ4", "COpenSSL", "CRendezvous", "CSodium",
     ]
 
     /// Rooms and what each may import besides the platform; `NIO` stands for all of SwiftNIO.
@@ -16,7 +16,7 @@ enum Imports {
         "PetalsStore": ["PetalsCore", "PetalsCodec", "GRDB", "Logging"],
         "ShardFetch": [
             "PetalsCore", "PetalsCodec", "PetalsStore", "NIO", "X509", "SwiftASN1", "Crypto",
-            "DequeModule", "Logging",
+            "DequeModule", "Logging", "CRendezvous",
         ],
         "PetalsFS": [
             "PetalsCore", "PetalsCodec", "PetalsStore", "ShardFetch", "CFuse3", "Logging",
@@ -33,8 +33,11 @@ enum Imports {
         ],
     ]
 
-    /// A library that only one folder may name, although its room has others.
-    private static let wrappers = ["CFuse3": "Sources/PetalsFS/Fuse/"]
+    /// A library that only one folder, or one file, may name, although its room has others.
+    private static let wrappers = [
+        "CFuse3": "Sources/PetalsFS/Fuse/",
+        "CRendezvous": "Sources/ShardFetch/Discovery/RendezvousSession.swift",
+    ]
 
     /// The same for a library that a room has at its edge: the control client speaks NIO's
     /// vocabulary (docs/decisions/5-control-socket.md), and no other part of the program does.
