@@ -1,59 +1,10 @@
 import NIOCore
-import NIOPosix
 import PetalsCodec
 import PetalsCore
 import PetalsTesting
-import Synchronization
 import Testing
 
 @testable import ShardFetch
-
-/// A DHT node that answers every question with peers that it made up, and keeps what it is told.
-///
-/// It speaks just enough of BEP 5: whatever is asked, the answer has its id, a token and the peers.
-private final class LyingNode: ChannelInboundHandler, Sendable {
-    typealias InboundIn = AddressedEnvelope<ByteBuffer>
-    typealias OutboundOut = AddressedEnvelope<ByteBuffer>
-
-    private let id = (0..<20).map { _ in UInt8.random(in: 0...255) }
-    private let peers: [[UInt8]]
-    private let queries = Mutex<[[UInt8]]>([])
-
-    init(peers: [[UInt8]]) { self.peers = peers }
-
-    /// Questions for peers so far.
-    var questions: Int { count("9:get_peers") }
-
-    /// Queries so far that contain a text.
-    func count(_ text: String) -> Int {
-        queries.withLock { $0.filter { $0.containsBytes(text) }.count }
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let envelope = unwrapInboundIn(data)
-        let query = Array(envelope.data.readableBytesView)
-        // The transaction's id comes last but one: 1:t2:XX1:v...
-        let mark = Array("1:t2:".utf8)
-        guard query.containsBytes("1:y1:q"),
-            let start = query.indices.last(where: { query[$0...].starts(with: mark) }),
-            start + 7 <= query.count
-        else { return }
-        queries.withLock { $0.append(query) }
-        var answer = Array("d1:rd2:id20:".utf8) + id + Array("5:token4:abcd6:valuesl".utf8)
-        for peer in peers { answer += Array("\(peer.count):".utf8) + peer }
-        answer += Array("ee1:t2:".utf8) + query[(start + 5)..<(start + 7)] + Array("1:y1:re".utf8)
-        let reply = AddressedEnvelope(
-            remoteAddress: envelope.remoteAddress, data: ByteBuffer(bytes: answer))
-        context.writeAndFlush(wrapOutboundOut(reply), promise: nil)
-    }
-}
-
-extension [UInt8] {
-    fileprivate func containsBytes(_ text: String) -> Bool {
-        let mark = Array(text.utf8)
-        return indices.contains { self[$0...].starts(with: mark) }
-    }
-}
 
 extension Swarms {
     /// A DHT whose only other node lies.
@@ -65,12 +16,9 @@ extension Swarms {
         ) async throws {
             let network = DHTLoopback()
             let liar = LyingNode(peers: peers)
-            let channel = try await DatagramBootstrap(group: .singletonMultiThreadedEventLoopGroup)
-                .channelInitializer { $0.pipeline.addHandler(liar) }
-                .bind(host: network.host(2), port: 0).get()
-            let liarPort = try #require(channel.localAddress?.port)
+            let (channel, address) = try await liar.listen(on: network.host(2))
             var configuration = DHTConfiguration(
-                bootstrap: [try SocketEndpoint(parsing: "\(network.host(2)):\(liarPort)")],
+                bootstrap: [address],
                 listen: [try SocketEndpoint(parsing: network.host(3) + ":0")])
             configuration.isPrivate = false
             let node = DHTNode(configuration)
