@@ -249,8 +249,8 @@ lt::settings_pack settings(petals_dht_config const &config) {
     settings.set_bool(pack::enable_upnp, config.maps_ports != 0);
     settings.set_bool(pack::enable_natpmp, config.maps_ports != 0);
 
-    // A DHT that begins before the sockets are open asks nobody, and forgets whom it would have asked;
-    // so it is off at first.
+    // A DHT that begins before the sockets are open asks nobody, and forgets whom it would have
+    // asked; so it is off at first.
     settings.set_bool(pack::enable_dht, false);
     // Names are resolved by our caller: a resolver that hangs here would hang the session's end.
     settings.set_str(pack::dht_bootstrap_nodes, "");
@@ -498,7 +498,7 @@ std::string_view minor_release(std::string_view version) {
 }  // namespace
 
 extern "C" petals_dht *petals_dht_create(
-    petals_dht_config const *config, char *reason, size_t reason_bytes) {
+    petals_dht_config const *config, char *reason, size_t reason_bytes) noexcept {
     try {
         if (minor_release(lt::version()) != minor_release(LIBTORRENT_VERSION)) {
             copy_reason(
@@ -516,12 +516,12 @@ extern "C" petals_dht *petals_dht_create(
     return nullptr;
 }
 
-extern "C" void petals_dht_destroy(petals_dht *dht) {
+extern "C" void petals_dht_destroy(petals_dht *dht) noexcept {
     guarded([&] { delete dht; return 0; }, -1);
 }
 
 extern "C" int petals_dht_add_nodes(
-    petals_dht *dht, uint8_t const *bytes, size_t bytes_count) {
+    petals_dht *dht, uint8_t const *bytes, size_t bytes_count) noexcept {
     return guarded(
         [&] {
             for (auto const &node : read_endpoints(bytes, bytes_count)) {
@@ -532,7 +532,7 @@ extern "C" int petals_dht_add_nodes(
         -1);
 }
 
-extern "C" int petals_dht_announce(petals_dht *dht, uint8_t const *topic, uint16_t port) {
+extern "C" int petals_dht_announce(petals_dht *dht, uint8_t const *topic, uint16_t port) noexcept {
     // libtorrent takes port 0 for its own, where nobody answers.
     if (port == 0) return -1;
     return guarded(
@@ -544,7 +544,7 @@ extern "C" int petals_dht_announce(petals_dht *dht, uint8_t const *topic, uint16
         -1);
 }
 
-extern "C" int petals_dht_get_peers(petals_dht *dht, uint8_t const *topic) {
+extern "C" int petals_dht_get_peers(petals_dht *dht, uint8_t const *topic) noexcept {
     return guarded(
         [&] {
             dht->answer_ourselves(read_topic(topic));
@@ -554,18 +554,18 @@ extern "C" int petals_dht_get_peers(petals_dht *dht, uint8_t const *topic) {
         -1);
 }
 
-extern "C" int petals_dht_count_nodes(petals_dht *dht) {
+extern "C" int petals_dht_count_nodes(petals_dht *dht) noexcept {
     return guarded([&] { dht->session->post_session_stats(); return 0; }, -1);
 }
 
-extern "C" int petals_dht_map_port(petals_dht *dht, uint16_t port) {
+extern "C" int petals_dht_map_port(petals_dht *dht, uint16_t port) noexcept {
     if (port == 0) return -1;
     return guarded([&] { dht->map_port(port); return 0; }, -1);
 }
 
 extern "C" int petals_dht_put_item(
     petals_dht *dht, uint8_t const *key, uint8_t const *signature, int64_t sequence,
-    uint8_t const *salt, size_t salt_bytes, uint8_t const *value, size_t value_bytes) {
+    uint8_t const *salt, size_t salt_bytes, uint8_t const *value, size_t value_bytes) noexcept {
     if (salt_bytes > item_salt_bytes_max || value_bytes > item_value_bytes_max) return -1;
     return guarded(
         [&] {
@@ -593,7 +593,7 @@ extern "C" int petals_dht_put_item(
 }
 
 extern "C" int petals_dht_get_item(
-    petals_dht *dht, uint8_t const *key, uint8_t const *salt, size_t salt_bytes) {
+    petals_dht *dht, uint8_t const *key, uint8_t const *salt, size_t salt_bytes) noexcept {
     if (salt_bytes > item_salt_bytes_max) return -1;
     return guarded(
         [&] {
@@ -606,16 +606,16 @@ extern "C" int petals_dht_get_item(
 }
 
 extern "C" int petals_dht_poll(
-    petals_dht *dht, uint32_t milliseconds, petals_dht_event *event) {
+    petals_dht *dht, uint32_t milliseconds, petals_dht_event *event) noexcept {
     return guarded(
         [&] { return dht->poll(std::chrono::milliseconds(milliseconds), *event) ? 1 : 0; }, -1);
 }
 
-extern "C" void petals_dht_wake(petals_dht *dht) {
+extern "C" void petals_dht_wake(petals_dht *dht) noexcept {
     guarded([&] { dht->wake(); return 0; }, -1);
 }
 
-extern "C" int64_t petals_dht_save(petals_dht *dht, uint8_t *bytes, size_t capacity) {
+extern "C" int64_t petals_dht_save(petals_dht *dht, uint8_t *bytes, size_t capacity) noexcept {
     return guarded(
         [&] {
             auto const state = lt::write_session_params_buf(

@@ -6,8 +6,13 @@ internal import PetalsStore
 internal import Synchronization
 
 extension DistributedHashTable {
-    /// How long a session may take to say whether it listens; it takes milliseconds.
-    private static let listenSecondsMax: Instant = 10
+    /// How often a session is waited for to say whether it listens, a fifth of a second each; it
+    /// takes milliseconds.
+    ///
+    /// Counted and not timed, since a process that was stopped for a while has lost no turn.
+    private static let listenTurnsMax = 50
+    /// Events that are handled before it is looked what else is due.
+    private static let eventsPerTurnMax = 1000
 
     /// What the thread knows, and nobody else needs to.
     struct Turns {
@@ -19,6 +24,8 @@ extension DistributedHashTable {
         var generator = SystemRandomNumberGenerator()
         /// Where others see this node.
         var ownAddresses: Set<IPAddress> = []
+        /// Sockets were opened since routers were last asked to forward the port.
+        var mustMap = false
         var hasFailed = false
 
         /// The port under which peers reach this node; 0: none.
@@ -42,6 +49,7 @@ extension DistributedHashTable {
         started: (Result<Void, PetalsError>) -> Void
     ) {
         var turns = Turns(port: port, found: found)
+        var failure: PetalsError?
         do throws(PetalsError) {
             let session = try RendezvousSession(
                 configuration: configuration,
@@ -55,13 +63,15 @@ extension DistributedHashTable {
             state.withLock { $0.session = nil }
             saveTable(session)
         } catch {
-            started(.failure(error))
+            failure = error
         }
         let waiting = state.withLock { state in
             defer { state.stopping = [] }
             state.phase = .idle
             return state.stopping
         }
+        // Last, so that whoever is told so can start again.
+        if let failure { started(.failure(failure)) }
         for continuation in waiting { continuation.resume() }
     }
 
@@ -71,14 +81,15 @@ extension DistributedHashTable {
     ) throws(PetalsError) {
         let places = configuration.listen.map(\.description).joined(separator: " and ")
         var reason = "it did not say why"
-        var deadline = MonotonicClock.now + Self.listenSecondsMax
-        while MonotonicClock.now < deadline {
-            switch try session.poll(seconds: deadline - MonotonicClock.now) {
-            case .listening(let endpoint): return opened(endpoint, session, &turns)
+        var turnsLeft = Self.listenTurnsMax
+        while turnsLeft > 0 {
+            turnsLeft -= 1
+            switch try session.poll(seconds: 0.2) {
+            case .listening(let endpoint): return opened(endpoint, &turns)
             case .listenFailed(let text):
                 reason = text
-                // Another address may do; failures come first, and all of them within this time.
-                deadline = min(deadline, MonotonicClock.now + 0.5)
+                // Another address may do; failures come first, and successes right after them.
+                turnsLeft = min(turnsLeft, 3)
             default: break
             }
         }
@@ -98,12 +109,16 @@ extension DistributedHashTable {
         if !resolved.isEmpty { session.addNodes(resolved) }
         if let action { perform(action, session, &turns) }
         do throws(PetalsError) {
-            // All that has come already; after an action there may be another one to do.
-            var event = try session.poll(seconds: action == nil ? pause : 0)
-            while let next = event {
-                handle(next, session, &turns)
-                event = try session.poll(seconds: 0)
+            // After an action there may be another one to do.
+            var wait = action == nil ? pause : 0
+            for _ in 0..<Self.eventsPerTurnMax {
+                guard let event = try session.poll(seconds: wait) else { break }
+                handle(event, &turns)
+                wait = 0
             }
+            // Once for all sockets of a batch: each request is for all of them.
+            if turns.mustMap { session.mapPort(turns.port) }
+            turns.mustMap = false
         } catch {
             if !turns.hasFailed { logger.error("\(error.message)") }
             turns.hasFailed = true
@@ -166,11 +181,9 @@ extension DistributedHashTable {
 
     // MARK: In
 
-    private func handle(
-        _ event: RendezvousEvent, _ session: RendezvousSession, _ turns: inout Turns
-    ) {
+    private func handle(_ event: RendezvousEvent, _ turns: inout Turns) {
         switch event {
-        case .listening(let endpoint): opened(endpoint, session, &turns)
+        case .listening(let endpoint): opened(endpoint, &turns)
         case .listenFailed(let reason): logger.warning("the DHT lost an address: \(reason)")
         case .peers(let topic, let endpoints): answered(topic, endpoints, &turns)
         case .nodes(let count): counted(count)
@@ -189,9 +202,7 @@ extension DistributedHashTable {
         }
     }
 
-    private func opened(
-        _ endpoint: NumericEndpoint, _ session: RendezvousSession, _ turns: inout Turns
-    ) {
+    private func opened(_ endpoint: NumericEndpoint, _ turns: inout Turns) {
         let socket = endpoint.socketEndpoint
         logger.info("the DHT listens on \(socket)")
         turns.addOwn(endpoint.address)
@@ -200,7 +211,7 @@ extension DistributedHashTable {
             state.status.listening.removeAll { $0.host == socket.host }
             state.status.listening = [socket] + state.status.listening.prefix(7)
         }
-        if configuration.mapsPorts, turns.port > 0 { session.mapPort(turns.port) }
+        turns.mustMap = configuration.mapsPorts && turns.port > 0
     }
 
     private func answered(_ topic: Topic, _ endpoints: [NumericEndpoint], _ turns: inout Turns) {
