@@ -55,8 +55,9 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
+        guard bytes.count > 4 else { return bytes.map(String.init).joined(separator: ".") }
         let packed = ByteBuffer(bytes: bytes)
-        // Four or sixteen bytes always are an address.
+        // Sixteen bytes always are an address.
         return (try? SocketAddress(packedIPAddress: packed, port: 0))?.ipAddress ?? "nowhere"
     }
 
