@@ -84,6 +84,14 @@ package enum Limits {
     package static let controlPerSecondMax = 50.0
     /// Data requests a second of one peer: 256 KiB each is 1 GB/s, more than a core can encrypt.
     package static let requestsPerSecondMax = 4096.0
+    /// Dials that may begin in any second, whoever named the addresses.
+    package static let dialsPerSecondMax = 3
+    /// Dials without a connection yet: at three a second, each over after 10 seconds at most.
+    package static let dialsUnderWayMax = 32
+    /// Connections to addresses that no person named; the rest is for given and incoming ones.
+    package static let discoveredPeersMax = 64
+    /// Addresses that a person may name: with `--peer`, and with the links of many models.
+    package static let givenPeersMax = 1024
     /// The longest text that a peer can make us log.
     package static let peerTextBytesMax = 128
 
@@ -112,5 +120,9 @@ package enum Limits {
         precondition(rowsPerGroupMax * 32 + 64 <= controlBytesMax, "a cell layer fits one frame")
         precondition(inlineBytesTotalMax * 3 / 2 < manifestBytesMax, "inlined files fit")
         precondition(32 * shardsPerBlobMax < descriptorBytesMax, "all shard roots fit")
+        precondition(2 * discoveredPeersMax < peersMax, "others find room beside them")
+        precondition(
+            dialsUnderWayMax > dialsPerSecondMax * 2 * Int(handshakeSecondsMax),
+            "addresses that do not answer do not keep others from being dialled")
     }
 }

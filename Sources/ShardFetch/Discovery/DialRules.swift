@@ -1,0 +1,43 @@
+/// Which of the addresses that others name may be dialled (docs/PROTOCOL.md, section 9).
+///
+/// A node must not become the tool of somebody who has it knock on doors behind its firewall: what
+/// comes from far away never names a place that is only near.
+package struct DialRules: Sendable {
+    /// The networks of this machine's interfaces.
+    package var networks: [IPNetwork] = []
+    /// The one address that this node was told to listen on; nil for all, and for none.
+    package var listening: IPAddress?
+    /// The port that this node listens on; nil while it does not.
+    package var listenPort: Int?
+
+    package init() {}
+
+    /// Whether an address may be dialled that was learnt so.
+    ///
+    /// - Parameter teller: the address of the peer that told of it, for peer exchange.
+    package func allow(_ address: IPAddress, from origin: PeerOrigin, teller: IPAddress?) -> Bool {
+        switch (address.scope, origin) {
+        case (_, .given): true
+        case (.unusable, _): false
+        // An announcement reaches only the network that it is about.
+        case (_, .lan): networks.contains { $0.contains(address) }
+        case (.global, _): true
+        case (_, .remembered): networks.contains { $0.contains(address) }
+        case (_, .exchange): isShared(address, with: teller)
+        case (_, .dht): isShared(address, with: listening)
+        }
+    }
+
+    /// Whether both addresses lie in one network of this machine.
+    private func isShared(_ address: IPAddress, with other: IPAddress?) -> Bool {
+        guard let other else { return false }
+        return networks.contains { $0.contains(address) && $0.contains(other) }
+    }
+
+    /// Whether an address and a port are this node's own.
+    package func isOurs(_ address: IPAddress, port: Int) -> Bool {
+        guard port == listenPort else { return false }
+        if let listening { return address == listening }
+        return address.scope == .loopback || networks.contains { $0.address == address }
+    }
+}
