@@ -61,6 +61,27 @@ package enum KeyDerivation {
         return topic
     }
 
+    /// Where whoever has, or looks for, a public file meets on one UTC day.
+    ///
+    /// There is no secret in it: whoever knows the SHA-256 of a file may look for it.
+    package static func topic(ofFile sha256: Digest, day: UInt32) -> Topic {
+        let bytes = derive(
+            key: [], domain: "petalsfs file topic v1", parts: littleEndian(day) + sha256.bytes)
+        guard let topic = Topic(bytes.prefix(Topic.byteCount)) else {
+            preconditionFailure("a digest is longer than a topic")
+        }
+        return topic
+    }
+
+    /// What stands for a topic in one announcement in the local network: 8 bytes, as a number.
+    ///
+    /// Whoever knows the topic recognises it; nobody else can tell whether two announcements are
+    /// about the same.
+    package static func announcementTag(_ topic: Topic, nonce: [UInt8]) -> UInt64 {
+        derive(key: [], domain: "petalsfs announcement v1", parts: nonce + topic.bytes)
+            .prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
     private static func key(_ bytes: [UInt8]) -> SecretKey {
         guard let key = SecretKey(bytes) else { preconditionFailure("a derived key has 32 bytes") }
         return key

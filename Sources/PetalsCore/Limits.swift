@@ -90,6 +90,8 @@ package enum Limits {
     package static let dialsUnderWayMax = 32
     /// Connections to addresses that no person named; the rest is for given and incoming ones.
     package static let discoveredPeersMax = 64
+    /// Topics that a node announces: each costs the DHT a lookup every half hour.
+    package static let announcedTopicsMax = 512
     /// Addresses that a person may name: with `--peer`, and with the links of many models.
     package static let givenPeersMax = 1024
     /// The longest text that a peer can make us log.

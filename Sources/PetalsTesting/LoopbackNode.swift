@@ -16,6 +16,10 @@ package final class LoopbackNode: Sendable {
     package struct Options: Sendable {
         /// Whom the node dials.
         package var peers: [SocketEndpoint] = []
+        package var listen = "127.0.0.1:0"
+        /// Where it meets others that nobody introduces to it; nil: nowhere.
+        package var lan: LocalNetwork.Place?
+        package var sources: [(origin: PeerOrigin, source: any PeerSource)] = []
         package var memory = MemoryBudget.standard
         /// An earlier node's folder, when this one is that node after a restart.
         package var folder: TemporaryFolder?
@@ -31,8 +35,10 @@ package final class LoopbackNode: Sendable {
         state = try StateFolder(opening: folder.path + "/state")
         store = try Store(folder: state, logger: log.logger, limit: nil)
         var configuration = NodeConfiguration()
-        configuration.listen = try SocketEndpoint(parsing: "127.0.0.1:0")
+        configuration.listen = try SocketEndpoint(parsing: options.listen)
         configuration.peers = options.peers
+        configuration.lan = options.lan
+        configuration.sources = options.sources
         configuration.threads = 1
         configuration.memory = options.memory
         configuration.today = options.day

@@ -5,7 +5,7 @@
 // is the only one that opens a socket.
 //
 //   Node/      the door: a running node, what it shows to the rooms above, and the wiring
-//   Discovery/ where peers may be: sources of hints, as the DHT
+//   Discovery/ finding peers: announcing, looking, whom to dial
 //   Peer/      connections: identity, TLS, frames, limits, bans
 //   Fetch/     what to ask of whom (`FetchScheduler`, a pure machine), the shell that does it
 //              (`FetchEngine`), the reader of a file (`BlobReader`), read-ahead

@@ -216,7 +216,7 @@ extension MountTests {
                 let finished = try await world.start([
                     "unshare", "-m", "sh", "-c",
                     "mount -t tmpfs none /dev && exec \"$@\"", "sh", Machine.program, "mount",
-                    directory, "--state", world.path("reader"),
+                    directory, "--state", world.path("reader"), "--no-lan", "--no-dht",
                 ]).finish()
                 expectRefusal(finished, saying: "/dev/fuse is missing")
             }
@@ -256,7 +256,7 @@ extension MountTests {
             "$petalsfs" ls --json --state "$state" | grep -o 'small.gguf'
             "$petalsfs" verify --state "$state" | grep -o '^clean'
             "$petalsfs" add - --state "$state" >/dev/null
-            "$petalsfs" mount "$directory" --state "$state" --peer "$relay" \\
+            "$petalsfs" mount "$directory" --state "$state" --peer "$relay" --no-lan --no-dht \\
                 --listen 127.0.0.1:0 >"$state.out" 2>"$state.log" &
             mounted=$!
             while ! grep -q ready "$state.out" && kill -0 $mounted; do sleep 0.05; done

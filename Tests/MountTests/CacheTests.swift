@@ -108,7 +108,7 @@ extension MountTests {
             mount -t tmpfs -o size=6m none "$state" || exit 9
             "$petalsfs" add - --state "$state" >/dev/null
             "$petalsfs" mount "$directory" --state "$state" --peer "$relay" --cache-free 3MB \\
-                --listen 127.0.0.1:0 >"$state.out" 2>"$state.log" &
+                --no-lan --no-dht --listen 127.0.0.1:0 >"$state.out" 2>"$state.log" &
             mounted=$!
             while ! grep -q ready "$state.out" && kill -0 $mounted; do sleep 0.05; done
             python3 -c '

@@ -56,6 +56,9 @@ enum Machine {
     /// Whether mount namespaces of our own are possible, for tests that hide or fill disks.
     static let isRoot = NSUserName() == "root"
 
+    /// Whether networks of our own are possible.
+    static let canMakeNetworks = isRoot && find("ip") != nil
+
     /// Where a tool is on the PATH.
     static func find(_ tool: String) -> String? {
         let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"

@@ -33,6 +33,9 @@ import Testing
             let id = try #require(Digest(hex: keys.topicID))
             #expect(hex(KeyDerivation.topic(secret, of: id, day: topic.day).bytes) == topic.topic)
         }
+        for topic in keys.fileTopics {
+            #expect(hex(KeyDerivation.topic(ofFile: stored, day: topic.day).bytes) == topic.topic)
+        }
     }
 
     @Test func streamCipher() throws {

@@ -63,7 +63,7 @@ struct Vectors: Decodable {
         let storedLength, dataShards, groupShards, rowsPerGroup: Int
         let blobKey, relayKey, documentKey, outerKey, innerKey, signedInner, modelReadKey: String
         let topicID: String
-        let topics: [DayTopic]
+        let topics, fileTopics: [DayTopic]
     }
     struct Stream: Decodable {
         struct Part: Decodable {

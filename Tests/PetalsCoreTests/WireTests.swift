@@ -14,6 +14,7 @@ import Testing
         }
         return [
             .hello(.init(agent: "petalsfs/1 ünï", requestsMax: 256, requestedBytesMax: 16 << 20)),
+            .hello(.init(agent: "", requestsMax: 1, requestedBytesMax: 1, listenPort: 65_535)),
             .join(topic), .leave(topic),
             .holdings(
                 topic,

@@ -148,21 +148,6 @@ struct PeerPolicyTests {
         }
     }
 
-    // MARK: Dialling
-
-    @Test func theBackoffDoublesToFourSecondsAndStartsAgain() {
-        var generator = SeededGenerator(seed: 1)
-        var backoff = DialBackoff()
-        for expected in [0.25, 0.5, 1, 2, 4, 4, 4] {
-            let wait = backoff.failed(using: &generator)
-            #expect(wait >= 0.8 * expected && wait <= expected)
-        }
-        for _ in 0..<100 { _ = backoff.failed(using: &generator) }
-        backoff.succeeded()
-        let wait = backoff.failed(using: &generator)
-        #expect(wait <= 0.25)
-    }
-
     // MARK: Addresses
 
     @Test(arguments: [

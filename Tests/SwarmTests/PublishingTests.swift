@@ -42,7 +42,8 @@ extension Swarms {
                 Issue.record("a relay cap is a relay cap")
                 return
             }
-            let sealed = try await relay.node.fetchManifest(publication.manifestID)
+            let sealed = try await relay.node.fetchManifest(
+                publication.manifestID, relayKey: key)
             try relay.store.registry.storeManifest(sealed, id: publication.manifestID)
             let outer = try ManifestSealing.openOuter(
                 sealed, relayKey: key, id: publication.manifestID)
@@ -81,7 +82,8 @@ extension Swarms {
 
                 let reader = try await swarm.start(peers: relays)
                 guard case .read(let key) = publication.link.capability else { return }
-                let sealed = try await reader.node.fetchManifest(publication.manifestID)
+                let sealed = try await reader.node.fetchManifest(
+                    publication.manifestID, relayKey: KeyDerivation.relayKey(of: key))
                 let opened = try ManifestSealing.openInner(
                     sealed, readKey: key, id: publication.manifestID)
                 #expect(opened.manifest == publication.manifest)
@@ -186,7 +188,9 @@ extension Swarms {
                 #expect(records(second) == records(first))
                 #expect(try Self.stored(publisher) == before, "nothing is sealed again")
                 #expect(publisher.store.allBlobs().map(\.changes) == changes)
-                let sealed = try await reader.node.fetchManifest(second.manifestID)
+                guard case .relay(let key) = second.relayCap.capability else { return }
+                let sealed = try await reader.node.fetchManifest(
+                    second.manifestID, relayKey: key)
                 #expect(sha256(sealed) == second.manifestID)
                 for record in records(second).values {
                     let bytes = try await reader.readAll(record)

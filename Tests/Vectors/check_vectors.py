@@ -268,6 +268,15 @@ def topic(key, identifier, day):
     return derive(key, "petalsfs topic v1", struct.pack("<I", day) + identifier)[:20]
 
 
+def file_topic(digest, day):
+    return derive(b"", "petalsfs file topic v1", struct.pack("<I", day) + digest)[:20]
+
+
+def announcement(topics, port, looking, nonce):
+    tags = b"".join(derive(b"", "petalsfs announcement v1", nonce + topic)[:8] for topic in topics)
+    return b"PTLS" + struct.pack(">BBH", 1, looking, port) + nonce + tags
+
+
 # --- Protocol Buffers: fields in the order of their numbers, defaults left out -------------------
 
 def varint(value):
@@ -428,7 +437,18 @@ def keys_vector():
         "topicID": sha256(b"a sealed descriptor").hex(),
         "topics": [{"day": day, "topic": topic(secret, sha256(b"a sealed descriptor"), day).hex()}
                    for day in (0, 1, 19723, 20780, 4294967295)],
+        "fileTopics": [{"day": day, "topic": file_topic(digest, day).hex()}
+                       for day in (0, 19723, 4294967295)],
     }
+
+
+def announcement_vectors():
+    nonce = sha256(b"nonce")[:16]
+    topics = [file_topic(sha256(b"file %d" % index), 19723) for index in range(3)]
+    return [{
+        "topics": [topic.hex() for topic in topics[:count]], "port": port, "looking": looking,
+        "nonce": nonce.hex(), "packet": announcement(topics[:count], port, looking, nonce).hex(),
+    } for count, port, looking in ((1, 7411, False), (3, 65535, False), (2, 0, True))]
 
 
 def stream_vector():
@@ -484,6 +504,7 @@ def vectors():
         "keys": keys_vector(), "stream": stream_vector(), "documents": document_vector(),
         "trees": tree_vector(), "parity": parity_vector(), "blobs": blobs,
         "records": record_vectors(), "getRecords": get_record_vectors(),
+        "announcements": announcement_vectors(),
         "manifests": [manifest_vector(seed, blobs[0]),
                       manifest_vector(seed, blobs[0], sha256(b"private read key"))],
     }

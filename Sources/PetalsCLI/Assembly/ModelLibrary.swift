@@ -169,10 +169,18 @@ final class ModelLibrary: Sendable {
         }
     }
 
+    /// The models whose manifest is here and means something to others, with their relay keys.
+    static func offeredModels(of entries: [Entry]) -> [ManifestID: SecretKey] {
+        // The manifest of a found file is of this node's own making.
+        let offered = entries.filter { !$0.isPending && $0.row.check == nil }
+        return Dictionary(
+            offered.map { ($0.row.manifestID, $0.row.relayKey) }, uniquingKeysWith: { a, _ in a })
+    }
+
     private func fetch(_ row: ModelRow, with node: Node) async {
         do throws(PetalsError) {
             logger.debug("asking peers for the manifest of “\(row.name)”")
-            let bytes = try await node.fetchManifest(row.manifestID)
+            let bytes = try await node.fetchManifest(row.manifestID, relayKey: row.relayKey)
             try store.registry.storeManifest(bytes, id: row.manifestID)
             let entry = try open(row)
             try store.registry.link(entry.grants.map(BlobRow.init(grant:)), to: row.name)
@@ -191,6 +199,16 @@ final class ModelLibrary: Sendable {
         for record in largest.prefix(Limits.topicsPerPeerMax / 2) {
             // Cancelled, or not to be had now: the first read asks again.
             guard (try? await node.warm(record)) != nil else { return }
+        }
+    }
+}
+
+extension ModelRow {
+    /// The model's relay key, from whichever capability is here.
+    var relayKey: SecretKey {
+        switch capability {
+        case .read(let key): KeyDerivation.relayKey(of: key)
+        case .relay(let key): key
         }
     }
 }

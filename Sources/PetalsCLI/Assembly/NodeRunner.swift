@@ -59,7 +59,7 @@ struct MountRun {
     func run() async throws {
         guard let node = service.node else { return }
         for link in links { _ = try service.add(link: link, name: nil) }
-        if node.isDialling {
+        if node.canFindPeers {
             await service.library.waitForManifests(seconds: Self.manifestSeconds)
         }
         let tree = TreeStore(

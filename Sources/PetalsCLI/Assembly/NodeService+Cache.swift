@@ -154,12 +154,13 @@ extension NodeService {
         _ name: String, _ node: Node
     ) async throws(PetalsError) -> ModelLibrary.Entry {
         let entry = try library.entry(name)
-        guard entry.isPending, !node.isDialling, node.peerCount == 0 else {
+        guard entry.isPending, !node.canFindPeers, node.peerCount == 0 else {
             return try await library.arrived(name)
         }
         throw PetalsError(
             .unavailable,
-            "the manifest of “\(name)” has not arrived and no peer is known; name one with --peer")
+            "the manifest of “\(name)” has not arrived and no peer is known; name one with "
+                + "--peer, or look in the local network without --no-lan")
     }
 
     /// Says at once what would else be found after hours of fetching.

@@ -82,7 +82,7 @@ extension NodeService {
         if let here = try store.registry.readManifest(link.manifestID) {
             bytes = here
         } else {
-            bytes = try await node.fetchManifest(link.manifestID)
+            bytes = try await node.fetchManifest(link.manifestID, relayKey: relayKey)
         }
         let outer = try ManifestSealing.openOuter(bytes, relayKey: relayKey, id: link.manifestID)
         let held = try await fetchShards(of: outer, request, node: node, progress: progress)
@@ -241,15 +241,10 @@ extension NodeService {
                     ).text)
             case .read, .relay: nil as String?
             }
-        let relayKey =
-            switch row.capability {
-            case .read(let key): KeyDerivation.relayKey(of: key)
-            case .relay(let key): key
-            }
         return ModelDetails(
             summary: summary(entry), link: link,
             relay: ModelLink(
-                capability: .relay(relayKey), manifestID: row.manifestID
+                capability: .relay(row.relayKey), manifestID: row.manifestID
             ).text,
             publisher: row.check == nil ? entry.opened.map { Base32.encode($0.publisher) } : nil,
             metadata: entry.manifest?.metadata,

@@ -70,7 +70,10 @@ final class NodeService: Sendable {
             try folder.replaceFile("listen", with: Array("\(listening)\n".utf8))
         }
         library.fetchPending(with: node)
-        library.observe { [weak node] in node?.offer($0.flatMap(\.offeredRecords)) }
+        library.observe { [weak node] entries in
+            node?.offer(entries.flatMap(\.offeredRecords))
+            node?.offer(models: ModelLibrary.offeredModels(of: entries))
+        }
         let checking = Task { await keepCheckingFoundFiles() }
         state.withLock { $0.checking = checking }
         return node

@@ -230,9 +230,15 @@ struct Status: AsyncParsableCommand {
         Terminal.print(
             "memory   \(ByteCount(node.memoryHot)) waiting to be read, "
                 + "\(ByteCount(node.memoryUnderWay)) under way, of \(ByteCount(node.memoryLimit))")
+        for source in node.sources {
+            Terminal.print(
+                "source   \(source.origin): \(source.known) known, \(source.dialled) dialled, "
+                    + "\(source.connected) connected")
+        }
         for peer in node.peers {
             Terminal.print(
-                "peer     \(peer.id.prefix(16)) \(peer.dialled ? "at" : "from") \(peer.address)")
+                "peer     \(peer.id.prefix(16)) \(peer.dialled ? "at" : "from") \(peer.address)"
+                    + (peer.origin.map { ", \($0)" } ?? ""))
         }
     }
 }

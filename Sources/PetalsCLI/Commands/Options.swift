@@ -48,11 +48,39 @@ struct NetworkOptions: ParsableArguments {
     @Option(name: .customLong("peer"), help: "An address to dial, HOST:PORT; may be repeated.")
     var peers: [String] = []
 
+    @Flag(help: "Do not look for peers in the local network, nor announce this node there.")
+    var noLan = false
+
+    @Flag(
+        help: "Find peers in the local network only; addresses that were given are dialled still.")
+    var lanOnly = false
+
+    @Flag(help: "Do not take part in the distributed hash table.")
+    var noDht = false
+
+    @Option(
+        name: .customLong("dht-bootstrap"),
+        help: "A node of a private hash table to begin with, HOST:PORT; may be repeated.")
+    var dhtBootstrap: [String] = []
+
     @Option(help: "The most memory for bytes on their way to readers, 256M unless given.")
     var memory: String?
 
+    func validate() throws {
+        guard !lanOnly || (!noLan && dhtBootstrap.isEmpty) else {
+            throw ValidationError("--lan-only excludes --no-lan and --dht-bootstrap")
+        }
+        guard !noDht || dhtBootstrap.isEmpty else {
+            throw ValidationError("--no-dht excludes --dht-bootstrap")
+        }
+    }
+
     func configuration(listenByDefault: String?) throws(PetalsError) -> NodeConfiguration {
         var configuration = NodeConfiguration()
+        if !noLan { configuration.lan = LocalNetwork.Place() }
+        configuration.localOnly = lanOnly
+        configuration.sources = try PeerSources.make(
+            dht: !noDht && !lanOnly, bootstrap: dhtBootstrap)
         if let address = listen ?? listenByDefault {
             configuration.listen = try SocketEndpoint(parsing: address)
         }

@@ -242,6 +242,9 @@ nonisolated struct PBHello: Sendable {
 
   var requestedBytesMax: UInt32 = 0
 
+  /// where the sender can be dialled at this address; 0: nowhere
+  var listenPort: UInt32 = 0
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -709,7 +712,7 @@ nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension PBHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Hello"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}agent\0\u{3}requests_max\0\u{3}requested_bytes_max\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}agent\0\u{3}requests_max\0\u{3}requested_bytes_max\0\u{3}listen_port\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -721,6 +724,7 @@ nonisolated extension PBHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImpl
       case 2: try { try decoder.decodeSingularStringField(value: &self.agent) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.requestsMax) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.requestedBytesMax) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.listenPort) }()
       default: break
       }
     }
@@ -739,6 +743,9 @@ nonisolated extension PBHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImpl
     if self.requestedBytesMax != 0 {
       try visitor.visitSingularUInt32Field(value: self.requestedBytesMax, fieldNumber: 4)
     }
+    if self.listenPort != 0 {
+      try visitor.visitSingularUInt32Field(value: self.listenPort, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -747,6 +754,7 @@ nonisolated extension PBHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImpl
     if lhs.agent != rhs.agent {return false}
     if lhs.requestsMax != rhs.requestsMax {return false}
     if lhs.requestedBytesMax != rhs.requestedBytesMax {return false}
+    if lhs.listenPort != rhs.listenPort {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -105,6 +105,10 @@ extension ControlMessage.Hello {
         agent = ModelPath.printable(message.agent)
         requestsMax = Int(clamping: message.requestsMax)
         requestedBytesMax = Int(clamping: message.requestedBytesMax)
+        listenPort = Int(clamping: message.listenPort)
+        guard listenPort <= UInt16.max else {
+            throw PetalsError(.corrupt, "a peer says that it listens on port \(listenPort)")
+        }
     }
 
     var message: PBHello {
@@ -113,6 +117,7 @@ extension ControlMessage.Hello {
         message.agent = agent
         message.requestsMax = UInt32(clamping: requestsMax)
         message.requestedBytesMax = UInt32(clamping: requestedBytesMax)
+        message.listenPort = UInt32(clamping: listenPort)
         return message
     }
 }

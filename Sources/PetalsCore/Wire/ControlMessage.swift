@@ -30,11 +30,16 @@ package enum ControlMessage: Hashable, Sendable {
         package var requestsMax: Int
         /// Bytes that may be asked of the sender of this message and not be answered yet.
         package var requestedBytesMax: Int
+        /// Where the sender can be dialled at the address that it has for the receiver; 0: nowhere.
+        package var listenPort: Int
 
-        package init(agent: String, requestsMax: Int, requestedBytesMax: Int) {
+        package init(
+            agent: String, requestsMax: Int, requestedBytesMax: Int, listenPort: Int = 0
+        ) {
             self.agent = agent
             self.requestsMax = requestsMax
             self.requestedBytesMax = requestedBytesMax
+            self.listenPort = listenPort
         }
     }
 

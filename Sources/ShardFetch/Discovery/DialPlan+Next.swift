@@ -37,9 +37,11 @@ extension DialPlan {
             for (key, sample) in samples where key.origin == origin {
                 known.formUnion(sample.endpoints.keys)
             }
+            let connected = connections.values.filter { $0.origin == origin }
+            // Also when nothing is wanted of their topics any more.
+            for connection in connected { known.formUnion(connection.endpoints) }
             counts[origin] = Count(
-                known: known.count, dialled: dialled[origin] ?? 0,
-                connected: connections.values.count { $0.origin == origin })
+                known: known.count, dialled: dialled[origin] ?? 0, connected: connected.count)
         }
         return counts
     }

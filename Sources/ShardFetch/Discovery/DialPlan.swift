@@ -224,6 +224,9 @@ package struct DialPlan: Sendable {
         for endpoint in connection.endpoints { records[endpoint]?.connections.remove(id) }
     }
 
+    /// How the address of a connection was learnt; nil where the peer dialled.
+    package func origin(of id: PeerConnection.ID) -> PeerOrigin? { connections[id]?.origin }
+
     /// A connection gave a leaf that was what it should be.
     package mutating func proved(_ id: PeerConnection.ID) {
         connections[id]?.isProven = true

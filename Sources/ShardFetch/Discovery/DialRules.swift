@@ -9,6 +9,8 @@ package struct DialRules: Sendable {
     package var listening: IPAddress?
     /// The port that this node listens on; nil while it does not.
     package var listenPort: Int?
+    /// Whether only addresses of this machine's networks are dialled (`--lan-only`).
+    package var localOnly = false
 
     package init() {}
 
@@ -16,7 +18,9 @@ package struct DialRules: Sendable {
     ///
     /// - Parameter teller: the address of the peer that told of it, for peer exchange.
     package func allow(_ address: IPAddress, from origin: PeerOrigin, teller: IPAddress?) -> Bool {
-        switch (address.scope, origin) {
+        if origin == .given { return true }
+        if localOnly, !networks.contains(where: { $0.contains(address) }) { return false }
+        return switch (address.scope, origin) {
         case (_, .given): true
         case (.unusable, _): false
         // An announcement reaches only the network that it is about.

@@ -162,6 +162,7 @@ extension FetchEngine {
                     "\(address) \(LeafSet(header.leaves)) of blob \(session.id.short) is damaged")
             }
             metrics.verifiedBytes.wrappingAdd(bytes.count, ordering: .relaxed)
+            connection.noteProven()
             deliver(verified, session: session) {
                 $0.scheduler.arrived(
                     header.request, leaves: LeafSet(header.leaves), now: MonotonicClock.now)

@@ -9,6 +9,7 @@ final class ConnectionRouter: PeerConnectionDelegate {
         var engine: FetchEngine?
         var documents: DocumentFetcher?
         var server: ShardServer?
+        var discovery: Discovery?
     }
 
     private let state = Mutex(State())
@@ -21,11 +22,15 @@ final class ConnectionRouter: PeerConnectionDelegate {
     }
 
     /// Names the receivers; before the first connection.
-    func connect(engine: FetchEngine, documents: DocumentFetcher, server: ShardServer) {
+    func connect(
+        engine: FetchEngine, documents: DocumentFetcher, server: ShardServer,
+        discovery: Discovery
+    ) {
         state.withLock { state in
             state.engine = engine
             state.documents = documents
             state.server = server
+            state.discovery = discovery
         }
     }
 
@@ -45,6 +50,13 @@ final class ConnectionRouter: PeerConnectionDelegate {
         }
         if let refusal {
             logger.debug("no connection with \(connection.address): \(refusal)")
+            return false
+        }
+        if let discovery = state.withLock({ $0.discovery }),
+            !discovery.connectionOpened(connection)
+        {
+            transport.withBook { $0.close(connection.id) }
+            logger.debug("this node is connected with \(connection.peerID.short) already")
             return false
         }
         let (server, documents, engine) = state.withLock { state in
@@ -72,9 +84,9 @@ final class ConnectionRouter: PeerConnectionDelegate {
     }
 
     func connectionClosed(_ connection: PeerConnection, reason: String) {
-        let (server, documents, engine) = state.withLock { state in
+        let (server, documents, engine, discovery) = state.withLock { state in
             state.connections[connection.id] = nil
-            return (state.server, state.documents, state.engine)
+            return (state.server, state.documents, state.engine, state.discovery)
         }
         transport.withBook { $0.close(connection.id) }
         logger.info(
@@ -86,6 +98,7 @@ final class ConnectionRouter: PeerConnectionDelegate {
         server?.connectionClosed(connection)
         documents?.connectionClosed(connection)
         engine?.connectionClosed(connection)
+        discovery?.connectionClosed(connection)
     }
 
     /// Leaves a peer out that sent what it should not have: all its connections end.

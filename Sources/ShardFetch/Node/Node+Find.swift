@@ -9,6 +9,7 @@ extension Node {
     /// - Parameter records: all of them; they take the place of those before.
     package func offer(_ records: [FileRecord]) {
         server.records.replace(with: records)
+        discovery.surveySoon()
     }
 
     /// Finds a public file by the SHA-256 of its content, here or at a peer.
@@ -27,14 +28,17 @@ extension Node {
         if let here = server.records.record(of: sha256), !excluded.contains(here.blobID) {
             return here
         }
-        guard isDialling || listening != nil else {
+        guard canFindPeers || listening != nil else {
             throw PetalsError(
                 .unavailable,
                 "there is nobody to ask for the file with SHA-256 \(sha256.hex); name a node that "
                     + "may have it with --peer HOST:PORT")
         }
-        let found = try await documents.find(
-            sha256, excluding: excluded, end: MonotonicClock.now + seconds)
+        let found = try await discovery.looking(for: .file(sha256: sha256)) {
+            () async throws(PetalsError) in
+            try await documents.find(
+                sha256, excluding: excluded, end: MonotonicClock.now + seconds)
+        }
         guard let found else {
             throw PetalsError(
                 .unavailable,

@@ -27,12 +27,23 @@ package final class Node: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let pool: NIOThreadPool
     private let router: ConnectionRouter
+    let discovery: Discovery
     private let state = Mutex(State())
 
     private struct State {
         var tasks: [Task<Void, Never>] = []
         var listening: SocketEndpoint?
-        var dialled: Set<SocketEndpoint> = []
+    }
+
+    /// The parts of a node that its discovery works with.
+    struct Parts {
+        let identity: NodeIdentity
+        let transport: Transport
+        let router: ConnectionRouter
+        let topics: TopicTable
+        let engine: FetchEngine
+        let server: ShardServer
+        let logger: Logger
     }
 
     /// Wires a node over a store; nothing listens or dials before `start()`.
@@ -57,7 +68,26 @@ package final class Node: Sendable {
         self.engine = engine
         documents = DocumentFetcher(logger: logger, blame: blame)
         server = ShardServer(store: store, topics: topics, pool: pool, logger: logger)
-        stalls = StallWatch(logger: logger) { engine.describe($0) }
+        var rules = DialRules()
+        rules.localOnly = configuration.localOnly
+        rules.listening = configuration.listen.flatMap { IPAddress(parsing: $0.host) }
+        // A wildcard is all addresses and none.
+        if rules.listening?.scope == .unusable { rules.listening = nil }
+        var sources = configuration.sources
+        if let place = configuration.lan {
+            let lan = LocalNetwork(
+                group: group, pool: pool, listening: rules.listening, place: place, logger: logger)
+            sources.insert((.lan, lan), at: 0)
+        }
+        let discovery = Discovery(
+            sources: sources,
+            node: Parts(
+                identity: identity, transport: transport, router: router, topics: topics,
+                engine: engine, server: server, logger: logger),
+            rules: rules, today: configuration.today)
+        self.discovery = discovery
+        stalls = StallWatch(
+            logger: logger, waits: { discovery.wake() }, describe: { engine.describe($0) })
     }
 
     // MARK: Life
@@ -67,54 +97,33 @@ package final class Node: Sendable {
     /// - Throws: `PetalsError` where the address cannot be had.
     package func start() async throws(PetalsError) {
         pool.start()
-        router.connect(engine: engine, documents: documents, server: server)
+        router.connect(
+            engine: engine, documents: documents, server: server, discovery: discovery)
         for blob in store.allBlobs() { announce(blob) }
         if let listen = configuration.listen {
             let endpoint = try await transport.listen(on: listen, delegate: router)
             state.withLock { $0.listening = endpoint }
             logger.info("listening on \(endpoint) as \(identity.peerID.short)")
         }
-        dial(configuration.peers)
+        discovery.give(configuration.peers)
+        await discovery.start(listening: listening)
+        let discovering = Task { [discovery] in await discovery.run() }
         let server = server
         let teller = Task {
             // Cancelled: the node is stopping and has nothing more to tell.
             while (try? await Task.sleep(for: .seconds(1))) != nil { server.tellHoldings() }
         }
-        state.withLock { $0.tasks.append(teller) }
+        state.withLock { $0.tasks += [teller, discovering] }
     }
 
     /// The address that the node listens on, once it does.
     package var listening: SocketEndpoint? { state.withLock { $0.listening } }
 
-    /// Whether there is any address that this node dials.
-    package var isDialling: Bool { state.withLock { !$0.dialled.isEmpty } }
+    /// Whether there is any address that this node dials, or anywhere to look for one.
+    package var canFindPeers: Bool { discovery.canFindPeers }
 
     /// Keeps a connection to each address, from now on.
-    package func dial(_ endpoints: [SocketEndpoint]) {
-        for endpoint in endpoints {
-            let isNew = state.withLock { $0.dialled.insert(endpoint).inserted }
-            guard isNew else { continue }
-            let dialler = Task { [transport, router, logger] in
-                var backoff = DialBackoff()
-                var generator = SystemRandomNumberGenerator()
-                var hasWarned = false
-                while !Task.isCancelled {
-                    let began = MonotonicClock.now
-                    let answered = await transport.dial(endpoint, delegate: router)
-                    if !answered, !hasWarned, !Task.isCancelled {
-                        hasWarned = true
-                        logger.warning("\(endpoint) does not answer; it is dialled until it does")
-                    }
-                    // A connection that lasted was a good one.
-                    if MonotonicClock.now - began > 10 { backoff.succeeded() }
-                    let wait = backoff.failed(using: &generator)
-                    // Cancelled: the loop's condition ends it.
-                    try? await Task.sleep(for: .seconds(wait))
-                }
-            }
-            state.withLock { $0.tasks.append(dialler) }
-        }
-    }
+    package func dial(_ endpoints: [SocketEndpoint]) { discovery.give(endpoints) }
 
     /// Ends all connections and waits for the threads.
     package func stop() async {
@@ -126,6 +135,7 @@ package final class Node: Sendable {
         await transport.stopListening()
         router.closeAll()
         for task in tasks { await task.value }
+        await discovery.stop()
         do {
             try await pool.shutdownGracefully()
             try await group.shutdownGracefully()
@@ -138,7 +148,8 @@ package final class Node: Sendable {
 
     /// Makes a blob findable for peers.
     package func announce(_ blob: StoredBlob) {
-        topics.add(blob)
+        guard topics.add(blob) else { return }
+        discovery.surveySoon()
     }
 
     /// Lets go of blobs that were removed from the registry.
@@ -147,6 +158,7 @@ package final class Node: Sendable {
             topics.remove(id)
             if let session = engine.openedSession(id) { engine.close(session) }
         }
+        discovery.surveySoon()
     }
 
     /// Lets go of what was kept in memory of blobs, as what is read of them next.
@@ -163,10 +175,22 @@ package final class Node: Sendable {
 
     /// Fetches a sealed manifest; waits until some peer has it.
     ///
+    /// - Parameter relayKey: the model's, from which the topic follows where its holders meet.
     /// - Throws: `PetalsError.cancelled`.
-    package func fetchManifest(_ id: ManifestID) async throws(PetalsError) -> [UInt8] {
-        try await documents.fetch(id, bytesMax: Limits.manifestBytesMax)
+    package func fetchManifest(
+        _ id: ManifestID, relayKey: SecretKey
+    ) async throws(PetalsError) -> [UInt8] {
+        try await discovery.looking(for: .model(id, relayKey: relayKey)) {
+            () async throws(PetalsError) in
+            try await documents.fetch(id, bytesMax: Limits.manifestBytesMax)
+        }
     }
+
+    /// Says which manifests are here, by their models' relay keys: they are announced, and given to
+    /// whoever asks.
+    ///
+    /// - Parameter models: all of them; they take the place of those before.
+    package func offer(models: [ManifestID: SecretKey]) { discovery.offer(models: models) }
 
     /// Fetches what a file's first read would have to fetch first: its blob's descriptor.
     ///
@@ -201,8 +225,10 @@ package final class Node: Sendable {
         if let here = store.blob(id) {
             stored = here
         } else {
-            let descriptor = try await documents.fetch(
-                id, bytesMax: Limits.descriptorBytesMax)
+            let descriptor = try await discovery.looking(for: .blob(id, relayKey: relayKey)) {
+                () async throws(PetalsError) in
+                try await documents.fetch(id, bytesMax: Limits.descriptorBytesMax)
+            }
             stored = try store.blob(id: id, relayKey: relayKey, descriptor: descriptor)
         }
         announce(stored)
@@ -225,8 +251,10 @@ package final class Node: Sendable {
             peers: router.connections().map {
                 NodeStatus.Peer(
                     id: Base32.encode($0.peerID.bytes), address: $0.address,
-                    agent: $0.hello.agent, dialled: $0.dialled)
+                    agent: $0.hello.agent, dialled: $0.dialled,
+                    origin: discovery.origin(of: $0)?.rawValue)
             },
+            sources: discovery.sourceStatus(),
             fetchedBytes: engine.metrics.verifiedBytes.load(ordering: .relaxed),
             hedgedBytes: engine.hedgedBytes,
             servedBytes: server.servedBytes.load(ordering: .relaxed),

@@ -8,6 +8,12 @@ package struct NodeConfiguration: Sendable {
     package var listen: SocketEndpoint?
     /// Addresses to dial, and to dial again for as long as the node runs.
     package var peers: [SocketEndpoint] = []
+    /// Where peers of the local network are met; nil: nowhere.
+    package var lan: LocalNetwork.Place?
+    /// Other ways to find peers.
+    package var sources: [(origin: PeerOrigin, source: any PeerSource)] = []
+    /// Whether found addresses outside of this machine's own networks are left alone.
+    package var localOnly = false
     /// Threads for sockets and threads for hashing and disk work.
     package var threads = 2
     /// What may lie in memory between the network and the reader.
@@ -26,11 +32,25 @@ package struct NodeStatus: Sendable, Codable {
         package let address: String
         package let agent: String
         package let dialled: Bool
+        /// How this node learnt of it; null where the peer dialled.
+        package let origin: String?
+    }
+
+    /// A way in which addresses are learnt.
+    package struct Source: Sendable, Codable {
+        package let origin: String
+        /// Addresses known at the moment.
+        package let known: Int
+        /// Dials since the start.
+        package let dialled: Int
+        /// Connections at the moment.
+        package let connected: Int
     }
 
     package var peerID: String
     package var listen: String?
     package var peers: [Peer]
+    package var sources: [Source]
     /// Bytes that came from peers and were verified, since the start.
     package var fetchedBytes: Int
     /// Bytes that were asked of a second peer because the first one was late, since the start;

@@ -15,9 +15,15 @@ final class StallWatch: Sendable {
     private let lastLine = Mutex<[BlobID: Instant]>([:])
     /// Says who was asked, for the line.
     private let describe: @Sendable (ReadTicket) -> String
+    /// Told when a read begins to wait.
+    private let waits: @Sendable () -> Void
 
-    init(logger: Logger, describe: @escaping @Sendable (ReadTicket) -> String) {
+    init(
+        logger: Logger, waits: @escaping @Sendable () -> Void,
+        describe: @escaping @Sendable (ReadTicket) -> String
+    ) {
         self.logger = logger
+        self.waits = waits
         self.describe = describe
     }
 
@@ -26,6 +32,7 @@ final class StallWatch: Sendable {
         _ record: FileRecord, range: Range<Int>, ticket: ReadTicket,
         deadline: ContinuousClock.Instant?, wait: () async throws(PetalsError) -> Void
     ) async throws(PetalsError) {
+        waits()
         let watcher = Task { [self] in
             // Cancelled, here and below: the read went on in time.
             let patient = min(ContinuousClock.now + Self.patience, deadline ?? .now + Self.patience)

@@ -7,4 +7,17 @@ package enum UTCDay {
         let seconds = Glibc.time(nil)
         return UInt32(clamping: seconds / 86_400)
     }
+
+    /// Seconds of the day that have passed, by the system's clock.
+    static var secondOfDay: Int { Glibc.time(nil) % 86_400 }
+
+    /// The days that it may be elsewhere: near midnight two, since clocks differ.
+    static func near(_ today: UInt32, secondOfDay: Int) -> [UInt32] {
+        if secondOfDay < clockDifferenceMax { return [today, today &- 1] }
+        if secondOfDay >= 86_400 - clockDifferenceMax { return [today, today &+ 1] }
+        return [today]
+    }
+
+    /// Seconds by which the clocks of two nodes may differ.
+    private static let clockDifferenceMax = 3600
 }

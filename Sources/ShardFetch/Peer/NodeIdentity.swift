@@ -87,7 +87,7 @@ package struct NodeIdentity: Sendable {
     /// Checks the certificates that a peer showed; this replaces all of TLS's own checks.
     ///
     /// TLS itself proves that the peer has the certificate's key. Exactly one certificate, small,
-    /// valid now, Ed25519, and not our own.
+    /// valid now, and Ed25519.
     ///
     /// - Throws: `PetalsError.protocolViolation` saying what is wrong.
     func verifyPeer(_ chain: [NIOSSLCertificate]) throws(PetalsError) -> PeerID {
@@ -114,10 +114,6 @@ package struct NodeIdentity: Sendable {
         guard validity.contains(Date()) else {
             throw PetalsError(.protocolViolation, "the peer's certificate is not valid now")
         }
-        let id = sha256(publicKey)
-        guard id != peerID else {
-            throw PetalsError(.protocolViolation, "the address leads back to this node")
-        }
-        return id
+        return sha256(publicKey)
     }
 }

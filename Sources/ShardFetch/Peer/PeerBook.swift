@@ -94,28 +94,3 @@ package struct PeerBook {
         (bannedPeers[peer]?.until ?? 0) > now
     }
 }
-
-/// When to dial an address again: at once, then after a quarter of a second, doubling to 4 s.
-///
-/// The ceiling is low because an address that a person gave is worth asking often: a read may be
-/// waiting for it. A fifth of each wait is random, so that many nodes do not return in step.
-package struct DialBackoff: Sendable {
-    /// The first wait.
-    package static let firstSeconds: Instant = 0.25
-    /// The longest wait.
-    package static let secondsMax: Instant = 4
-
-    private var failures = 0
-
-    package init() {}
-
-    /// The connection was established.
-    package mutating func succeeded() { failures = 0 }
-
-    /// The connection failed or ended; seconds to wait before the next attempt.
-    package mutating func failed(using generator: inout some RandomNumberGenerator) -> Instant {
-        let wait = min(Self.firstSeconds * Double(1 << min(failures, 10)), Self.secondsMax)
-        failures += 1
-        return wait * (0.8 + Double.random(in: 0..<0.2, using: &generator))
-    }
-}

@@ -19,24 +19,39 @@ package final class PeerConnection: Sendable {
     package let peerID: PeerID
     /// `HOST:PORT` of the other end.
     package let address: String
+    /// The address that this node dialled; nil where the peer dialled.
+    package let target: SocketEndpoint?
     /// Whether this node dialled.
-    package let dialled: Bool
+    package var dialled: Bool { target != nil }
     /// What the peer said of itself.
     package let hello: ControlMessage.Hello
 
     let channel: any Channel
+    private let proven = Atomic<Bool>(false)
     private static let nextID = Atomic<Int>(0)
 
     init(
-        channel: any Channel, peerID: PeerID, address: String, dialled: Bool,
+        channel: any Channel, peerID: PeerID, address: String, target: SocketEndpoint?,
         hello: ControlMessage.Hello
     ) {
         id = ID(rawValue: Self.nextID.wrappingAdd(1, ordering: .relaxed).newValue)
         self.channel = channel
         self.peerID = peerID
         self.address = address
-        self.dialled = dialled
+        self.target = target
         self.hello = hello
+    }
+
+    /// Whether a leaf that came from here was what it should be.
+    var hasProven: Bool { proven.load(ordering: .relaxed) }
+
+    /// Notes that a leaf that came from here was what it should be.
+    func noteProven() { proven.store(true, ordering: .relaxed) }
+
+    /// Where the peer says that it can be dialled; nil where it does not.
+    var listenEndpoint: SocketEndpoint? {
+        guard hello.listenPort > 0, let address = IPAddress(parsing: host) else { return nil }
+        return SocketEndpoint(address, port: hello.listenPort)
     }
 
     /// The other end's address without its port.

@@ -15,12 +15,34 @@ final class PeerHandler: ChannelDuplexHandler {
     typealias OutboundOut = ByteBuffer
 
     /// Filled by the certificate check, which runs inside TLS, before the handshake event.
+    ///
+    /// And by the handler, for whoever dialled: what became of the connection.
     final class PeerIdentityBox: Sendable {
-        private let value = Mutex<PeerID?>(nil)
+        private struct Value {
+            var peerID: PeerID?
+            var isOurselves = false
+            var openedAt: Instant?
+        }
+
+        private let value = Mutex(Value())
 
         var peerID: PeerID? {
-            get { value.withLock { $0 } }
-            set { value.withLock { $0 = newValue } }
+            get { value.withLock { $0.peerID } }
+            set { value.withLock { $0.peerID = newValue } }
+        }
+
+        /// The certificate is this node's own.
+        func noteOurselves() { value.withLock { $0.isOurselves = true } }
+
+        /// The connection was allowed to stay.
+        func noteOpened(now: Instant) { value.withLock { $0.openedAt = now } }
+
+        /// What became of a dial that is over.
+        func outcome(now: Instant) -> DialPlan.Outcome {
+            value.withLock { value in
+                if value.isOurselves { return .ourselves }
+                return value.openedAt.map { .ended(after: now - $0) } ?? .failed
+            }
         }
     }
 
@@ -38,7 +60,7 @@ final class PeerHandler: ChannelDuplexHandler {
     private let delegate: any PeerConnectionDelegate
     private let hello: ControlMessage.Hello
     private let identityBox: PeerIdentityBox
-    private let dialled: Bool
+    private let target: SocketEndpoint?
     private let logger: Logger
     /// Called once, when the handshake is over, however it went.
     private var handshakeEnded: (() -> Void)?
@@ -52,14 +74,14 @@ final class PeerHandler: ChannelDuplexHandler {
 
     init(
         delegate: any PeerConnectionDelegate, hello: ControlMessage.Hello,
-        identityBox: PeerIdentityBox, dialled: Bool, logger: Logger,
+        identityBox: PeerIdentityBox, target: SocketEndpoint?, logger: Logger,
         handshakeEnded: @escaping () -> Void
     ) {
         self.handshakeEnded = handshakeEnded
         self.delegate = delegate
         self.hello = hello
         self.identityBox = identityBox
-        self.dialled = dialled
+        self.target = target
         self.logger = logger
         let now = MonotonicClock.now
         control = TokenBucket(
@@ -152,13 +174,14 @@ final class PeerHandler: ChannelDuplexHandler {
     ) {
         let address = context.remoteAddress.map(SocketEndpoint.text) ?? "an unknown address"
         let connection = PeerConnection(
-            channel: context.channel, peerID: peerID, address: address, dialled: dialled,
+            channel: context.channel, peerID: peerID, address: address, target: target,
             hello: hello)
         endHandshake()
         guard delegate.connectionOpened(connection) else {
             return end(context, "this node does not want more connections from there")
         }
         phase = .open(connection)
+        identityBox.noteOpened(now: MonotonicClock.now)
         watchSilence(context)
     }
 

@@ -52,7 +52,7 @@ final class Transport: Sendable {
             )
             .childChannelInitializer { [self] channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try prepare(channel, dialled: false, delegate: delegate)
+                    try prepare(channel, target: nil, box: .init(), delegate: delegate)
                 }
             }
         do {
@@ -78,8 +78,11 @@ final class Transport: Sendable {
 
     /// Dials an address once; returns when the connection is over.
     ///
-    /// - Returns: whether TCP was established at all.
-    func dial(_ endpoint: SocketEndpoint, delegate: any PeerConnectionDelegate) async -> Bool {
+    /// - Returns: what became of it.
+    func dial(
+        _ endpoint: SocketEndpoint, delegate: any PeerConnectionDelegate
+    ) async -> DialPlan.Outcome {
+        let box = PeerHandler.PeerIdentityBox()
         let bootstrap = ClientBootstrap(group: group)
             .connectTimeout(.seconds(Limits.handshakeSecondsMax))
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -91,7 +94,7 @@ final class Transport: Sendable {
             )
             .channelInitializer { [self] channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try prepare(channel, dialled: true, delegate: delegate)
+                    try prepare(channel, target: endpoint, box: box, delegate: delegate)
                 }
             }
         do {
@@ -100,31 +103,36 @@ final class Transport: Sendable {
             return await withTaskCancellationHandler {
                 // The channel reports how it ended to its handler; here only the end counts.
                 try? await channel.closeFuture.get()
-                return true
+                return box.outcome(now: MonotonicClock.now)
             } onCancel: {
                 channel.close(promise: nil)
             }
         } catch {
             logger.debug("cannot reach \(endpoint): \(error)")
-            return false
+            return .failed
         }
     }
 
     private func prepare(
-        _ channel: any Channel, dialled: Bool, delegate: any PeerConnectionDelegate
+        _ channel: any Channel, target: SocketEndpoint?, box: PeerHandler.PeerIdentityBox,
+        delegate: any PeerConnectionDelegate
     ) throws {
-        let counted = dialled ? nil : channel.remoteAddress?.ipAddress
+        let counted = target != nil ? nil : channel.remoteAddress?.ipAddress
         if let counted {
             guard withBook({ $0.beginHandshake(host: counted, now: MonotonicClock.now) }) else {
                 throw PetalsError(.busy, "too many unfinished handshakes from \(counted)")
             }
         }
-        let box = PeerHandler.PeerIdentityBox()
         let identity = identity
         let logger = logger
         let check: NIOSSLCustomVerificationCallback = { chain, promise in
             do throws(PetalsError) {
-                box.peerID = try identity.verifyPeer(chain)
+                let peerID = try identity.verifyPeer(chain)
+                guard peerID != identity.peerID else {
+                    box.noteOurselves()
+                    throw PetalsError(.protocolViolation, "the address leads back to this node")
+                }
+                box.peerID = peerID
                 promise.succeed(.certificateVerified)
             } catch {
                 logger.debug("refused a peer: \(error.message)")
@@ -132,7 +140,7 @@ final class Transport: Sendable {
             }
         }
         let pipeline = channel.pipeline.syncOperations
-        if dialled {
+        if target != nil {
             try pipeline.addHandler(
                 NIOSSLClientHandler(
                     context: identity.clientContext, serverHostname: nil,
@@ -144,10 +152,11 @@ final class Transport: Sendable {
         }
         let hello = ControlMessage.Hello(
             agent: "petalsfs", requestsMax: Limits.requestsPerPeerMax,
-            requestedBytesMax: Limits.requestedBytesPerPeerMax)
+            requestedBytesMax: Limits.requestedBytesPerPeerMax,
+            listenPort: listener.withLock { $0?.localAddress?.port } ?? 0)
         try pipeline.addHandler(
             PeerHandler(
-                delegate: delegate, hello: hello, identityBox: box, dialled: dialled,
+                delegate: delegate, hello: hello, identityBox: box, target: target,
                 logger: logger,
                 handshakeEnded: { [self] in
                     if let counted { withBook { $0.endHandshake(host: counted) } }

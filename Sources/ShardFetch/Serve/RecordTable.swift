@@ -24,6 +24,9 @@ final class RecordTable: Sendable {
         records.withLock { $0 = fresh }
     }
 
+    /// All records that are given to whoever asks.
+    var offered: [FileRecord] { records.withLock { $0.values.flatMap { $0 } } }
+
     /// The record of a public file whose blob is known here.
     func record(of sha256: Digest) -> FileRecord? {
         let candidates = records.withLock { $0[sha256] ?? [] }

@@ -19,10 +19,14 @@ final class TopicTable: Sendable {
     }
 
     /// Makes a blob findable.
-    func add(_ blob: StoredBlob) {
+    ///
+    /// - Returns: false where it was before.
+    @discardableResult
+    func add(_ blob: StoredBlob) -> Bool {
         state.withLock { state in
-            guard state.blobs.updateValue(blob, forKey: blob.id) == nil else { return }
+            guard state.blobs.updateValue(blob, forKey: blob.id) == nil else { return false }
             Self.index(blob, around: state.day, in: &state.topics)
+            return true
         }
     }
 
@@ -33,6 +37,9 @@ final class TopicTable: Sendable {
             state.topics = state.topics.filter { $0.value != id }
         }
     }
+
+    /// All blobs that can be found here.
+    func all() -> [StoredBlob] { state.withLock { Array($0.blobs.values) } }
 
     /// Whether a blob can be found here.
     func contains(_ id: BlobID) -> Bool { state.withLock { $0.blobs[id] != nil } }

@@ -88,11 +88,20 @@ struct StatusReport: Decodable {
         struct Peer: Decodable {
             let id: String
             let address: String
+            let origin: String?
+        }
+
+        struct Source: Decodable {
+            let origin: String
+            let known: Int
+            let dialled: Int
+            let connected: Int
         }
 
         let peerID: String
         let listen: String?
         let peers: [Peer]
+        let sources: [Source]
         let fetchedBytes: Int
         let hedgedBytes: Int
         let servedBytes: Int

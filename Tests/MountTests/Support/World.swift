@@ -60,12 +60,24 @@ final class World {
         environment: [String: String] = [:]
     ) throws -> Child {
         count += 1
-        let program = command.map { $0 == "petalsfs" ? Machine.program : $0 }
+        let program = Self.isolated(command).map { $0 == "petalsfs" ? Machine.program : $0 }
         let child = try Child(
             name ?? "\(count)-\((command.first ?? "") as NSString)".replacing("/", with: "_"),
             program, input: input, environment: environment, logs: folder + "/logs")
         children.append(child)
         return child
+    }
+
+    /// A command of the program that meets no node but those that the test names.
+    ///
+    /// Others of this machine and its network are no part of a test. A command with an option of
+    /// its own about that is left as it is.
+    private static func isolated(_ command: [String]) -> [String] {
+        guard command.first == "petalsfs", command.count > 1,
+            ["serve", "mount", "add", "hold", "pin", "prefetch"].contains(command[1]),
+            !command.contains(where: { $0.hasPrefix("--lan") || $0.hasPrefix("--dht") })
+        else { return command }
+        return command + ["--no-lan", "--no-dht"]
     }
 
     /// Runs a command to its end.

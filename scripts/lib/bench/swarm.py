@@ -12,6 +12,8 @@ from bench.workspace import Trouble, run, wait_for
 
 LEAF = 16 << 10
 SHARDS = "5/8"
+# Nodes that meet no others than those that a measurement names.
+ALONE = ["--no-lan", "--no-dht"]
 DATA_SHARDS, ALL_SHARDS = 5, 8
 # What each holder holds, by how many there are. Of four, any two can rebuild everything.
 PARTS = {
@@ -54,7 +56,7 @@ class Swarm:
         for count in counts:
             for number, part in enumerate(PARTS[count]):
                 self.petalsfs(
-                    "hold", "-", "--shards", part, "--peer", address,
+                    "hold", "-", "--shards", part, "--peer", address, *ALONE,
                     name=self.holder(count, number), input=self.published["relay"] + "\n")
         self.workspace.stop(publisher)
 
@@ -67,7 +69,7 @@ class Swarm:
         listen.unlink(missing_ok=True)
         process, log = self.workspace.start(
             f"{self.folder.name}-{name}",
-            [self.program, "serve", "--state", self.state(name), "--listen", "127.0.0.1:0"])
+            [self.program, "serve", "--state", self.state(name), "--listen", "127.0.0.1:0", *ALONE])
         wait_for(f"the start of {name}",
                  lambda: listen.exists() and listen.read_text().strip(), process, log)
         return process, listen.read_text().strip()
@@ -105,7 +107,7 @@ class Swarm:
         process, log = self.workspace.start(
             f"{self.folder.name}-mount",
             [self.program, "mount", self.mount_folder, "--state", self.state("reader"), "--listen",
-             "127.0.0.1:0", *peers, *(["--keep-cache"] if keep_cache else []), *options])
+             "127.0.0.1:0", *ALONE, *peers, *(["--keep-cache"] if keep_cache else []), *options])
         self.mount_process = process
         self.workspace.mount(self.mount_folder, process, log)
         path = self.mount_folder / self.source.name
