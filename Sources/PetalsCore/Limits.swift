@@ -92,6 +92,10 @@ package enum Limits {
     package static let discoveredPeersMax = 64
     /// Topics that a node announces: each costs the DHT a lookup every half hour.
     package static let announcedTopicsMax = 512
+    /// Peers that one message of peer exchange tells of.
+    package static let exchangedPeersMax = 50
+    /// Topics of each of them.
+    package static let exchangedTopicsMax = 8
     /// Addresses that a person may name: with `--peer`, and with the links of many models.
     package static let givenPeersMax = 1024
     /// The longest text that a peer can make us log.
@@ -122,6 +126,9 @@ package enum Limits {
         precondition(rowsPerGroupMax * 32 + 64 <= controlBytesMax, "a cell layer fits one frame")
         precondition(inlineBytesTotalMax * 3 / 2 < manifestBytesMax, "inlined files fit")
         precondition(32 * shardsPerBlobMax < descriptorBytesMax, "all shard roots fit")
+        precondition(
+            exchangedPeersMax * (32 + 24 * exchangedTopicsMax) < controlBytesMax,
+            "peer exchange fits one message")
         precondition(2 * discoveredPeersMax < peersMax, "others find room beside them")
         precondition(
             dialsUnderWayMax > dialsPerSecondMax * 2 * Int(handshakeSecondsMax),

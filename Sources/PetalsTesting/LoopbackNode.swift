@@ -19,6 +19,7 @@ package final class LoopbackNode: Sendable {
         package var listen = "127.0.0.1:0"
         /// Where it meets others that nobody introduces to it; nil: nowhere.
         package var lan: LocalNetwork.Place?
+        package var exchangesPeers = false
         package var sources: [(origin: PeerOrigin, source: any PeerSource)] = []
         package var memory = MemoryBudget.standard
         /// An earlier node's folder, when this one is that node after a restart.
@@ -39,6 +40,7 @@ package final class LoopbackNode: Sendable {
         configuration.peers = options.peers
         configuration.lan = options.lan
         configuration.sources = options.sources
+        configuration.exchangesPeers = options.exchangesPeers
         configuration.threads = 1
         configuration.memory = options.memory
         configuration.today = options.day

@@ -26,6 +26,13 @@ import Testing
             .getDocument(request: .max, digest: generator.digest()),
             .getRecord(request: 1 << 31, sha256: generator.digest()),
             .getCellLayer(request: 0, topic: topic, shard: ShardIndex(5)),
+            .peerExchange([]),
+            .peerExchange([
+                .init(address: [9, 9, 9, 9], port: 1, topics: [topic]),
+                .init(
+                    address: [UInt8](repeating: 7, count: 16), port: 65_535,
+                    topics: [Topic](repeating: topic, count: Limits.exchangedTopicsMax)),
+            ]),
             .cancel(request: 3), .damaged(request: 9), .ping(.max), .pong(0), .unknown,
         ] + requests + ControlMessage.Refusal.allCases.map { .refuse(request: 4, $0) }
     }
@@ -51,12 +58,41 @@ import Testing
     }
 
     @Test func laterMessagesAreSkipped() throws {
-        for field in 12...40 as ClosedRange<UInt64> where field != 20 && field != 21 {
+        for field in 12...40 as ClosedRange<UInt64> where ![17, 20, 21].contains(field) {
             let bytes = ProtobufWriter { $0.message(field) { $0.number(1, 5) } }.bytes
             #expect(try ControlMessage(parsing: bytes) == .unknown)
         }
         let refusal = ProtobufWriter { $0.message(9) { $0.number(2, 99) } }.bytes
         #expect(try ControlMessage(parsing: refusal) == .refuse(request: 0, .unspecified))
+    }
+
+    /// Each limit of peer exchange, at it and beyond it.
+    @Test func peersThatAreToldOfHaveAnAddress() {
+        func read(
+            count: Int = 1, address: Int = 4, port: UInt64 = 1, topics: Int = 1, topic: Int = 20
+        ) -> ControlMessage? {
+            let bytes = ProtobufWriter {
+                $0.message(17) { exchange in
+                    for _ in 0..<count {
+                        exchange.message(1) { peer in
+                            peer.data(1, [UInt8](repeating: 1, count: address))
+                            peer.number(2, port)
+                            for _ in 0..<topics {
+                                peer.data(3, [UInt8](repeating: 1, count: topic))
+                            }
+                        }
+                    }
+                }
+            }.bytes
+            // What is refused is nil.
+            return try? ControlMessage(parsing: bytes)
+        }
+        #expect(read() != nil && read(count: 0) == .peerExchange([]))
+        #expect(read(count: 50) != nil && read(count: 51) == nil)
+        for bytes in 0...20 { #expect((read(address: bytes) != nil) == [4, 16].contains(bytes)) }
+        #expect(read(port: 0) == nil && read(port: 65_535) != nil && read(port: 65_536) == nil)
+        #expect(read(topics: 0) == nil && read(topics: 8) != nil && read(topics: 9) == nil)
+        #expect(read(topic: 19) == nil && read(topic: 21) == nil)
     }
 
     @Test(

@@ -99,6 +99,27 @@ extension Swarms {
             }
         }
 
+        // MARK: Peer exchange
+
+        /// A reader that knows one peer, who has nothing: it is told of the holder that this one is
+        /// connected with.
+        @Test func aPeerThatHasNothingNamesOneThatHas() async throws {
+            try await withSwarm { swarm in
+                let blob = try SampleBlob(seed: 8, size: 300_000, dataShards: 2, groupShards: 4)
+                let holder = try await swarm.start { try seed($0, blob) }
+                var options = LoopbackNode.Options()
+                options.exchangesPeers = true
+                options.peers = [holder.endpoint]
+                let between = try await swarm.start(options)
+                try await between.node.warm(blob.record)
+                options.peers = [between.endpoint]
+                let reader = try await swarm.start(options)
+                #expect(try await reader.readAll(blob.record) == blob.plain)
+                let origins = reader.node.status().peers.compactMap(\.origin)
+                #expect(origins.sorted() == ["exchange", "given"])
+            }
+        }
+
         // MARK: Bad company
 
         /// A source that answers every lookup with a thousand addresses that nobody has, and some

@@ -79,6 +79,7 @@ struct NetworkOptions: ParsableArguments {
         var configuration = NodeConfiguration()
         if !noLan { configuration.lan = LocalNetwork.Place() }
         configuration.localOnly = lanOnly
+        configuration.exchangesPeers = true
         configuration.sources = try PeerSources.make(
             dht: !noDht && !lanOnly, bootstrap: dhtBootstrap)
         if let address = listen ?? listenByDefault {

@@ -193,13 +193,21 @@ nonisolated struct PBControl: Sendable {
     set {message = .damaged(newValue)}
   }
 
-  /// 12 to 19 are kept for Receipt, Balance, Assign, AssignAck, Terms and PeerExchange.
   var getRecord: PBGetRecord {
     get {
       if case .getRecord(let v)? = message {return v}
       return PBGetRecord()
     }
     set {message = .getRecord(newValue)}
+  }
+
+  /// 12 to 16, 18 and 19 are kept for Receipt, Balance, Assign, AssignAck and Terms.
+  var peerExchange: PBPeerExchange {
+    get {
+      if case .peerExchange(let v)? = message {return v}
+      return PBPeerExchange()
+    }
+    set {message = .peerExchange(newValue)}
   }
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -217,8 +225,9 @@ nonisolated struct PBControl: Sendable {
     case ping(PBPing)
     case pong(PBPong)
     case damaged(PBDamaged)
-    /// 12 to 19 are kept for Receipt, Balance, Assign, AssignAck, Terms and PeerExchange.
     case getRecord(PBGetRecord)
+    /// 12 to 16, 18 and 19 are kept for Receipt, Balance, Assign, AssignAck and Terms.
+    case peerExchange(PBPeerExchange)
 
   }
 
@@ -424,6 +433,38 @@ nonisolated struct PBDamaged: Sendable {
   init() {}
 }
 
+/// Peers of topics that the receiver joined.
+nonisolated struct PBPeerExchange: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// at most 50
+  var peers: [PBExchangedPeer] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct PBExchangedPeer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 4 or 16 bytes
+  var address: Data = Data()
+
+  var port: UInt32 = 0
+
+  /// 20 bytes each, 1 to 8 of them
+  var topics: [Data] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
 nonisolated struct PBPing: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -458,7 +499,7 @@ nonisolated extension PBRefusal: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Control"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}join\0\u{1}leave\0\u{1}holdings\0\u{3}get_document\0\u{3}get_cell_layer\0\u{1}request\0\u{1}cancel\0\u{1}refuse\0\u{1}ping\0\u{1}pong\0\u{2}\u{9}damaged\0\u{3}get_record\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}join\0\u{1}leave\0\u{1}holdings\0\u{3}get_document\0\u{3}get_cell_layer\0\u{1}request\0\u{1}cancel\0\u{1}refuse\0\u{1}ping\0\u{1}pong\0\u{4}\u{6}peer_exchange\0\u{2}\u{3}damaged\0\u{3}get_record\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -609,6 +650,19 @@ nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .pong(v)
         }
       }()
+      case 17: try {
+        var v: PBPeerExchange?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .peerExchange(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .peerExchange(v)
+        }
+      }()
       case 20: try {
         var v: PBDamaged?
         var hadOneofValue = false
@@ -689,6 +743,10 @@ nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .pong?: try {
       guard case .pong(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .peerExchange?: try {
+      guard case .peerExchange(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
     }()
     case .damaged?: try {
       guard case .damaged(let v)? = self.message else { preconditionFailure() }
@@ -1155,6 +1213,76 @@ nonisolated extension PBDamaged: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
   static func ==(lhs: PBDamaged, rhs: PBDamaged) -> Bool {
     if lhs.request != rhs.request {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBPeerExchange: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".PeerExchange"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}peers\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.peers) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.peers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.peers, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBPeerExchange, rhs: PBPeerExchange) -> Bool {
+    if lhs.peers != rhs.peers {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBExchangedPeer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".ExchangedPeer"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}port\0\u{1}topics\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.address) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      case 3: try { try decoder.decodeRepeatedBytesField(value: &self.topics) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.address.isEmpty {
+      try visitor.visitSingularBytesField(value: self.address, fieldNumber: 1)
+    }
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 2)
+    }
+    if !self.topics.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.topics, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBExchangedPeer, rhs: PBExchangedPeer) -> Bool {
+    if lhs.address != rhs.address {return false}
+    if lhs.port != rhs.port {return false}
+    if lhs.topics != rhs.topics {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -40,6 +40,14 @@ extension ControlMessage {
                 request: refuse.request,
                 Refusal(rawValue: UInt32(clamping: refuse.reason.rawValue)) ?? .unspecified)
         case .damaged(let damaged): self = .damaged(request: damaged.request)
+        case .peerExchange(let exchange):
+            guard exchange.peers.count <= Limits.exchangedPeersMax else {
+                throw PetalsError(
+                    .limitExceeded, "a peer tells of \(exchange.peers.count) others at once")
+            }
+            var peers: [ExchangedPeer] = []
+            for peer in exchange.peers { peers.append(try ExchangedPeer(message: peer)) }
+            self = .peerExchange(peers)
         case .ping(let ping): self = .ping(ping.token)
         case .pong(let pong): self = .pong(pong.token)
         case nil: self = .unknown
@@ -78,6 +86,7 @@ extension ControlMessage {
             message.refuse.request = request
             message.refuse.reason = PBRefusal(rawValue: Int(refusal.rawValue)) ?? .unspecified
         case .damaged(let request): message.damaged.request = request
+        case .peerExchange(let peers): message.peerExchange.peers = peers.map(\.message)
         case .ping(let token): message.ping.token = token
         case .pong(let token): message.pong.token = token
         case .unknown: break
@@ -118,6 +127,28 @@ extension ControlMessage.Hello {
         message.requestsMax = UInt32(clamping: requestsMax)
         message.requestedBytesMax = UInt32(clamping: requestedBytesMax)
         message.listenPort = UInt32(clamping: listenPort)
+        return message
+    }
+}
+
+extension ControlMessage.ExchangedPeer {
+    init(message: PBExchangedPeer) throws(PetalsError) {
+        address = Array(message.address)
+        guard address.count == 4 || address.count == 16,
+            (1...UInt32(UInt16.max)).contains(message.port),
+            (1...Limits.exchangedTopicsMax).contains(message.topics.count)
+        else { throw PetalsError(.corrupt, "a peer tells of an address that is none") }
+        port = Int(message.port)
+        var topics: [Topic] = []
+        for topic in message.topics { topics.append(try Topic(field: topic)) }
+        self.topics = topics
+    }
+
+    var message: PBExchangedPeer {
+        var message = PBExchangedPeer()
+        message.address = Data(address)
+        message.port = UInt32(clamping: port)
+        message.topics = topics.map { Data($0.bytes) }
         return message
     }
 }

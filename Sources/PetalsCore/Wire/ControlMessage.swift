@@ -18,6 +18,8 @@ package enum ControlMessage: Hashable, Sendable {
     case refuse(request: UInt32, Refusal)
     /// What came for a request does not match the tree: the holder should look at its copy.
     case damaged(request: UInt32)
+    /// Peers of topics that the receiver joined.
+    case peerExchange([ExchangedPeer])
     case ping(UInt64)
     case pong(UInt64)
     /// A message of a later version: to be skipped.
@@ -73,6 +75,22 @@ package enum ControlMessage: Hashable, Sendable {
             self.address = address
             self.leaves = leaves
             self.bulk = bulk
+        }
+    }
+
+    /// Where a peer of some topics may be dialled.
+    package struct ExchangedPeer: Hashable, Sendable {
+        /// 4 or 16 bytes.
+        package let address: [UInt8]
+        /// 1 to 65,535.
+        package let port: Int
+        /// At least one, at most `Limits.exchangedTopicsMax`.
+        package let topics: [Topic]
+
+        package init(address: [UInt8], port: Int, topics: [Topic]) {
+            self.address = address
+            self.port = port
+            self.topics = topics
         }
     }
 

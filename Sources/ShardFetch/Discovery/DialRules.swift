@@ -32,6 +32,16 @@ package struct DialRules: Sendable {
         }
     }
 
+    /// Whether a peer may be told of an address: what is only near here means nothing to him, and
+    /// says something of this network.
+    package func mayTell(_ address: IPAddress, to receiver: IPAddress?) -> Bool {
+        switch address.scope {
+        case .global: true
+        case .loopback, .local: isShared(address, with: receiver)
+        case .unusable: false
+        }
+    }
+
     /// Whether both addresses lie in one network of this machine.
     private func isShared(_ address: IPAddress, with other: IPAddress?) -> Bool {
         guard let other else { return false }

@@ -66,6 +66,7 @@ extension Discovery {
                 return (false, nil)
             }
             state.connections[connection.id] = (connection, now)
+            state.exchange.opened(connection.id, now: now)
             state.plan.opened(
                 connection.id, target: connection.target, origin: origin,
                 alias: connection.listenEndpoint, now: now)
@@ -97,6 +98,7 @@ extension Discovery {
     func connectionClosed(_ connection: PeerConnection) {
         state.withLock { state in
             state.connections[connection.id] = nil
+            state.exchange.closed(connection.id)
             state.plan.closed(connection.id)
         }
         wake()

@@ -12,6 +12,7 @@
 //   LookupSchedule   when to look for a topic; a pure machine
 //   Discovery        the shell around them: asks the node what it has and lacks, the sources where
 //                    that may be, and has the transport dial
+//   ExchangeBook     what peers are told of each other; a pure machine
 //   LocalNetwork     announcements by multicast; `LocalSchedule` decides, `LocalAnnouncement` is
 //                    the datagram
 //
@@ -52,6 +53,7 @@ final class Discovery: Sendable {
     struct State {
         var plan = DialPlan()
         var lookups = LookupSchedule()
+        var exchange = ExchangeBook()
         /// What is waited for, and by how many.
         var needs: [Need: Int] = [:]
         /// Models whose manifest is here, with their relay keys.
@@ -85,14 +87,17 @@ final class Discovery: Sendable {
     let server: ShardServer
     let logger: Logger
     let today: @Sendable () -> UInt32
+    /// Whether peers are told of each other.
+    let exchanges: Bool
     private let wakes: AsyncStream<Void>
     private let wakeUp: AsyncStream<Void>.Continuation
 
     init(
         sources: [(origin: PeerOrigin, source: any PeerSource)], node parts: Node.Parts,
-        rules: DialRules, today: @escaping @Sendable () -> UInt32
+        rules: DialRules, exchanges: Bool, today: @escaping @Sendable () -> UInt32
     ) {
         self.sources = sources
+        self.exchanges = exchanges
         self.today = today
         identity = parts.identity
         transport = parts.transport
@@ -161,6 +166,7 @@ final class Discovery: Sendable {
         let now = MonotonicClock.now
         if now - state.withLock({ $0.surveyedAt }) >= Self.surveySeconds { survey(now: now) }
         noteProven()
+        exchangePeers(now: now)
         let day = today()
         let stuck = Set(engine.stuckSessions().map { $0.topic(day: day) })
         let (due, actions) = state.withLock { state -> (Set<Topic>, [DialPlan.Action]) in

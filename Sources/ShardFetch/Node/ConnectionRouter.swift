@@ -71,8 +71,12 @@ final class ConnectionRouter: PeerConnectionDelegate {
     }
 
     func connection(_ connection: PeerConnection, received frame: InboundFrame) {
-        let (server, documents, engine) = state.withLock {
-            ($0.server, $0.documents, $0.engine)
+        let (server, documents, engine, discovery) = state.withLock {
+            ($0.server, $0.documents, $0.engine, $0.discovery)
+        }
+        if case .control(.peerExchange(let peers)) = frame {
+            discovery?.receive(peers, from: connection)
+            return
         }
         if case .control(let message) = frame,
             server?.receive(message, from: connection) == true

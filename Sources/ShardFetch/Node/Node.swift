@@ -84,7 +84,7 @@ package final class Node: Sendable {
             node: Parts(
                 identity: identity, transport: transport, router: router, topics: topics,
                 engine: engine, server: server, logger: logger),
-            rules: rules, today: configuration.today)
+            rules: rules, exchanges: configuration.exchangesPeers, today: configuration.today)
         self.discovery = discovery
         stalls = StallWatch(
             logger: logger, waits: { discovery.wake() }, describe: { engine.describe($0) })

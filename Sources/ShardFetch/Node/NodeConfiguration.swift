@@ -12,6 +12,8 @@ package struct NodeConfiguration: Sendable {
     package var lan: LocalNetwork.Place?
     /// Other ways to find peers.
     package var sources: [(origin: PeerOrigin, source: any PeerSource)] = []
+    /// Whether peers are told of each other, and listened to about others.
+    package var exchangesPeers = false
     /// Whether found addresses outside of this machine's own networks are left alone.
     package var localOnly = false
     /// Threads for sockets and threads for hashing and disk work.
