@@ -15,7 +15,7 @@ package final class Registry: Sendable {
     let logger: Logger
 
     /// The number in `user_version`: it grows with each migration.
-    static let version = 3
+    static let version = 4
 
     /// Opens the registry of a state folder, and makes or migrates it.
     ///
@@ -140,6 +140,17 @@ package final class Registry: Sendable {
                     ALTER TABLE models ADD COLUMN found TEXT
                         CHECK (found IN ('unchecked', 'checked', 'mismatch'));
                     PRAGMA user_version = 3;
+                    """)
+        }
+        migrator.registerMigration("4") { database in
+            try database.execute(
+                sql: """
+                    CREATE TABLE peers (
+                        host TEXT NOT NULL,
+                        port INTEGER NOT NULL CHECK (port BETWEEN 1 AND 65535),
+                        proven_at INTEGER NOT NULL, PRIMARY KEY (host, port))
+                        STRICT, WITHOUT ROWID;
+                    PRAGMA user_version = 4;
                     """)
         }
         return migrator

@@ -20,6 +20,7 @@ package final class LoopbackNode: Sendable {
         /// Where it meets others that nobody introduces to it; nil: nowhere.
         package var lan: LocalNetwork.Place?
         package var exchangesPeers = false
+        package var remembersPeers = false
         package var sources: [(origin: PeerOrigin, source: any PeerSource)] = []
         package var memory = MemoryBudget.standard
         /// An earlier node's folder, when this one is that node after a restart.
@@ -41,6 +42,7 @@ package final class LoopbackNode: Sendable {
         configuration.lan = options.lan
         configuration.sources = options.sources
         configuration.exchangesPeers = options.exchangesPeers
+        configuration.remembersPeers = options.remembersPeers
         configuration.threads = 1
         configuration.memory = options.memory
         configuration.today = options.day

@@ -167,6 +167,7 @@ import Testing
                 try database.execute(
                     sql: """
                         DROP TABLE pins;
+                        DROP TABLE peers;
                         ALTER TABLE models RENAME TO newer;
                         CREATE TABLE models (
                             name TEXT PRIMARY KEY NOT NULL, manifest_id BLOB NOT NULL,
@@ -195,8 +196,35 @@ import Testing
         let registry = try open()
         #expect(try registry.models() == [model])
         #expect(try registry.blobs(ofModel: "old") == [blob.row])
+        #expect(try registry.rememberedPeers(now: 0).isEmpty)
         try registry.setCheck(.checked, of: "old", manifestID: model.manifestID)
         #expect(try registry.model(named: "old")?.check == .checked)
+    }
+
+    /// The newest two hundred of the last 14 days, each once.
+    @Test func peersAreRememberedForAWhile() throws {
+        let day = 86_400
+        func names(_ registry: Registry, now: Int) throws -> [String] {
+            try registry.rememberedPeers(now: now).map { "\($0.host):\($0.port)" }
+        }
+        do {
+            let registry = try open()
+            try registry.remember([("9.9.9.9", 1), ("::1", 2)], now: 100 * day)
+            try registry.remember([("9.9.9.9", 1), ("9.9.9.9", 2)], now: 101 * day)
+            #expect(
+                try names(registry, now: 101 * day) == ["9.9.9.9:1", "9.9.9.9:2", "::1:2"])
+        }
+        let registry = try open()
+        #expect(try names(registry, now: 115 * day) == ["9.9.9.9:1", "9.9.9.9:2"])
+        #expect(try names(registry, now: 115 * day + 1).isEmpty)
+        #expect(try names(registry, now: 99 * day).isEmpty, "the clock was set back")
+        for number in 0..<300 {
+            try registry.remember([("10.0.0.1", number + 1)], now: 110 * day + number)
+        }
+        let kept = (100..<300).reversed().map { "10.0.0.1:\($0 + 1)" }
+        #expect(try names(registry, now: 111 * day) == kept)
+        #expect(code { try registry.remember([("9.9.9.9", 0)], now: 0) } != nil)
+        #expect(try names(registry, now: 111 * day) == kept)
     }
 
     @Test func aDescriptorThatIsKnownStays() throws {

@@ -120,6 +120,35 @@ extension Swarms {
             }
         }
 
+        // MARK: Remembered peers
+
+        /// A reader that was given its holder once finds it again without being told, for another
+        /// blob; an address that gave nothing is not remembered.
+        @Test func aGoodPeerIsTriedAgainAfterARestart() async throws {
+            try await withSwarm { swarm in
+                let first = try SampleBlob(seed: 9, size: 300_000, dataShards: 2, groupShards: 4)
+                let second = try SampleBlob(seed: 10, size: 300_000, dataShards: 2, groupShards: 4)
+                let holder = try await swarm.start {
+                    try seed($0, first)
+                    try seed($0, second)
+                }
+                let idle = try await swarm.start()
+                var options = LoopbackNode.Options()
+                options.remembersPeers = true
+                options.peers = [holder.endpoint, idle.endpoint]
+                let reader = try await swarm.start(options)
+                #expect(try await reader.readAll(first.record) == first.plain)
+                await swarm.stop(reader)
+                options.peers = []
+                options.folder = reader.folder
+                let again = try await swarm.start(options)
+                #expect(try await again.readAll(second.record) == second.plain)
+                let status = again.node.status()
+                #expect(status.peers.map(\.origin) == ["remembered"])
+                #expect(status.sources.first { $0.origin == "remembered" }?.known == 1)
+            }
+        }
+
         // MARK: Bad company
 
         /// A source that answers every lookup with a thousand addresses that nobody has, and some

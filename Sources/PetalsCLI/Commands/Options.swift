@@ -80,6 +80,7 @@ struct NetworkOptions: ParsableArguments {
         if !noLan { configuration.lan = LocalNetwork.Place() }
         configuration.localOnly = lanOnly
         configuration.exchangesPeers = true
+        configuration.remembersPeers = true
         configuration.sources = try PeerSources.make(
             dht: !noDht && !lanOnly, bootstrap: dhtBootstrap)
         if let address = listen ?? listenByDefault {

@@ -1,5 +1,6 @@
 internal import Logging
 internal import PetalsCore
+internal import PetalsStore
 internal import Synchronization
 
 // Dials and connections.
@@ -97,6 +98,7 @@ extension Discovery {
     /// A connection that was allowed to stay is over.
     func connectionClosed(_ connection: PeerConnection) {
         state.withLock { state in
+            if connection.hasProven { Self.note(connection, in: &state) }
             state.connections[connection.id] = nil
             state.exchange.closed(connection.id)
             state.plan.closed(connection.id)
@@ -104,13 +106,27 @@ extension Discovery {
         wake()
     }
 
-    /// Tells the plan which connections have given verified leaves.
-    func noteProven() {
-        state.withLock { state in
+    /// Notes which connections have given verified leaves: for the plan at once, for later runs
+    /// now and then.
+    func noteProven(now: Instant) {
+        let isTime = state.withLock { state in
             for (id, peer) in state.connections where peer.connection.hasProven {
                 state.plan.proved(id)
+                Self.note(peer.connection, in: &state)
             }
+            guard remembers, now >= state.remembersAt else { return false }
+            state.remembersAt = now + Self.rememberSeconds
+            return true
         }
+        if isTime { writeRemembered() }
+    }
+
+    /// Keeps the address of a peer that has given verified leaves, to be written down.
+    private static func note(_ connection: PeerConnection, in state: inout State) {
+        guard let endpoint = connection.dialableEndpoint,
+            state.toRemember.count < Registry.peersMax
+        else { return }
+        state.toRemember.insert(endpoint)
     }
 
     // MARK: Status

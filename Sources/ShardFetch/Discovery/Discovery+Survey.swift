@@ -47,7 +47,7 @@ extension Discovery {
     }
 
     /// The networks of this machine's interfaces.
-    private static func networks() -> [IPNetwork] {
+    static func networks() -> [IPNetwork] {
         // Without the list nothing counts as near, and far addresses are dialled all the same.
         let devices = (try? System.enumerateDevices()) ?? []
         return devices.compactMap { device in

@@ -68,10 +68,15 @@ final class Discovery: Sendable {
         /// Given addresses that were said not to answer.
         var warned: Set<SocketEndpoint> = []
         var isListening = false
+        /// Addresses of peers that have given verified leaves, to be written down.
+        var toRemember: Set<SocketEndpoint> = []
+        var remembersAt: Instant = 0
     }
 
     /// Seconds between two looks at what this node has, and at its interfaces.
     static let surveySeconds: Instant = 5
+    /// Seconds between two times at which good peers are written down.
+    static let rememberSeconds: Instant = 600
     /// Holders of a blob that are wanted where it is read.
     static let holdersWanted = 8
     /// Two connections that were opened within so many seconds crossed each other.
@@ -85,17 +90,22 @@ final class Discovery: Sendable {
     let topics: TopicTable
     let engine: FetchEngine
     let server: ShardServer
+    let registry: Registry
     let logger: Logger
     let today: @Sendable () -> UInt32
     /// Whether peers are told of each other.
     let exchanges: Bool
+    /// Whether good peers are tried again after a restart.
+    let remembers: Bool
     private let wakes: AsyncStream<Void>
     private let wakeUp: AsyncStream<Void>.Continuation
 
     init(
         sources: [(origin: PeerOrigin, source: any PeerSource)], node parts: Node.Parts,
-        rules: DialRules, exchanges: Bool, today: @escaping @Sendable () -> UInt32
+        rules: DialRules, exchanges: Bool, remembers: Bool,
+        today: @escaping @Sendable () -> UInt32
     ) {
+        self.remembers = remembers
         self.sources = sources
         self.exchanges = exchanges
         self.today = today
@@ -106,6 +116,7 @@ final class Discovery: Sendable {
         engine = parts.engine
         server = parts.server
         logger = parts.logger
+        registry = parts.store.registry
         (wakes, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         state.withLock { $0.plan.rules = rules }
     }
@@ -114,6 +125,7 @@ final class Discovery: Sendable {
 
     /// Starts the sources; one that cannot be used is left out with a line in the log.
     func start(listening: SocketEndpoint?) async {
+        if remembers { recall() }
         state.withLock { state in
             state.isListening = listening != nil
             state.plan.rules.listenPort = listening?.port
@@ -144,9 +156,10 @@ final class Discovery: Sendable {
         }
     }
 
-    /// Ends the sources.
+    /// Ends the sources, and writes down who was a good peer.
     func stop() async {
         for (_, source) in sources { await source.stop() }
+        if remembers { writeRemembered() }
     }
 
     /// Has the loop look soon at what is wanted.
@@ -165,7 +178,7 @@ final class Discovery: Sendable {
     private func step() -> [(SocketEndpoint, PeerOrigin)] {
         let now = MonotonicClock.now
         if now - state.withLock({ $0.surveyedAt }) >= Self.surveySeconds { survey(now: now) }
-        noteProven()
+        noteProven(now: now)
         exchangePeers(now: now)
         let day = today()
         let stuck = Set(engine.stuckSessions().map { $0.topic(day: day) })

@@ -43,6 +43,7 @@ package final class Node: Sendable {
         let topics: TopicTable
         let engine: FetchEngine
         let server: ShardServer
+        let store: Store
         let logger: Logger
     }
 
@@ -83,8 +84,9 @@ package final class Node: Sendable {
             sources: sources,
             node: Parts(
                 identity: identity, transport: transport, router: router, topics: topics,
-                engine: engine, server: server, logger: logger),
-            rules: rules, exchanges: configuration.exchangesPeers, today: configuration.today)
+                engine: engine, server: server, store: store, logger: logger),
+            rules: rules, exchanges: configuration.exchangesPeers,
+            remembers: configuration.remembersPeers, today: configuration.today)
         self.discovery = discovery
         stalls = StallWatch(
             logger: logger, waits: { discovery.wake() }, describe: { engine.describe($0) })

@@ -14,6 +14,8 @@ package struct NodeConfiguration: Sendable {
     package var sources: [(origin: PeerOrigin, source: any PeerSource)] = []
     /// Whether peers are told of each other, and listened to about others.
     package var exchangesPeers = false
+    /// Whether peers that gave verified leaves are tried again after a restart.
+    package var remembersPeers = false
     /// Whether found addresses outside of this machine's own networks are left alone.
     package var localOnly = false
     /// Threads for sockets and threads for hashing and disk work.
