@@ -67,7 +67,7 @@ let package = Package(
         .systemLibrary(
             name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
-        // MARK: The one library that speaks C++, behind a C header (docs/decisions/11-dht.md).
+        // MARK: The one library that speaks C++, behind a C header (docs/decisions/13-dht.md).
         .target(
             name: "CRendezvous",
             cxxSettings: libtorrent.map { .define($0) } + [

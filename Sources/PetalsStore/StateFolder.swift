@@ -41,6 +41,8 @@ package final class StateFolder: Sendable {
     package var controlSocket: String { path + "/control.sock" }
     /// Where the running node writes the address that it listens on.
     package var listenFile: String { path + "/listen" }
+    /// Nodes of the distributed hash table that were known.
+    package var dhtFile: String { path + "/dht" }
     /// One folder for each blob.
     package var blobsFolder: String { path + "/blobs" }
     /// One file for each sealed manifest.

@@ -1,7 +1,7 @@
 #pragma once
 // CRendezvous: a DHT node and a port mapper behind an opaque C handle.
 //
-// What is behind it is libtorrent (docs/decisions/11-dht.md), of which only the Mainline DHT, UPnP,
+// What is behind it is libtorrent (docs/decisions/13-dht.md), of which only the Mainline DHT, UPnP,
 // NAT-PMP and PCP run. Nothing of C++ crosses this header: each function catches what is thrown and
 // says so with its result. A handle belongs to one thread; only `petals_dht_wake` may be called by
 // any, until `petals_dht_destroy` begins.

@@ -61,7 +61,9 @@ final class NodeService: Sendable {
 
     /// Starts a node and asks for what is missing.
     @discardableResult
-    func startNode(_ configuration: NodeConfiguration) async throws(PetalsError) -> Node {
+    func startNode(_ network: NodeConfiguration) async throws(PetalsError) -> Node {
+        var configuration = network
+        configuration.dht?.statePath = folder.dhtFile
         let node = Node(
             store: store, identity: identity, configuration: configuration, logger: logger)
         try await node.start()

@@ -27,7 +27,8 @@ struct Serve: AsyncParsableCommand {
         bounds.donated = try Sizes.parse(donate, option: "--donate")
         let runner = NodeRunner(
             statePath: common.state, logger: common.makeLogger(normal: .info), bounds: bounds,
-            network: try network.configuration(listenByDefault: "0.0.0.0:0"))
+            network: try network.configuration(
+                listenByDefault: "0.0.0.0:0", isReachable: true))
         try await runner.run(clearCache: false) { service in
             let address = service.node?.listening?.description ?? "nowhere"
             Terminal.print("listening on \(address)")
@@ -234,6 +235,11 @@ struct Status: AsyncParsableCommand {
             Terminal.print(
                 "source   \(source.origin): \(source.known) known, \(source.dialled) dialled, "
                     + "\(source.connected) connected")
+        }
+        if let dht = node.dht {
+            Terminal.print(
+                "dht      \(dht.nodes) nodes known, at \(dht.listen.joined(separator: " and "))"
+                    + (dht.mappedPort.map { "; the router forwards port \($0)" } ?? ""))
         }
         for peer in node.peers {
             Terminal.print(

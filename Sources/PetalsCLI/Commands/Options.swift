@@ -60,32 +60,51 @@ struct NetworkOptions: ParsableArguments {
 
     @Option(
         name: .customLong("dht-bootstrap"),
-        help: "A node of a private hash table to begin with, HOST:PORT; may be repeated.")
+        help: "A node of the hash table to begin with, HOST:PORT; may be repeated.")
     var dhtBootstrap: [String] = []
+
+    @Option(
+        name: .customLong("dht-listen"),
+        help: "The UDP address for the hash table, numbers only; a free port unless given.")
+    var dhtListen: String?
+
+    @Flag(
+        name: .customLong("dht-private"),
+        help: "The hash table is this network's own: no public node is asked.")
+    var dhtPrivate = false
+
+    @Flag(help: "Do not ask the router to forward the port that is listened on.")
+    var noPortMapping = false
 
     @Option(help: "The most memory for bytes on their way to readers, 256M unless given.")
     var memory: String?
 
     func validate() throws {
-        guard !lanOnly || (!noLan && dhtBootstrap.isEmpty) else {
-            throw ValidationError("--lan-only excludes --no-lan and --dht-bootstrap")
+        let wantsDht = !dhtBootstrap.isEmpty || dhtListen != nil || dhtPrivate
+        guard !lanOnly || (!noLan && !wantsDht) else {
+            throw ValidationError("--lan-only excludes --no-lan and all --dht options")
         }
-        guard !noDht || dhtBootstrap.isEmpty else {
-            throw ValidationError("--no-dht excludes --dht-bootstrap")
+        guard !noDht || !wantsDht else {
+            throw ValidationError("--no-dht excludes all other --dht options")
         }
     }
 
-    func configuration(listenByDefault: String?) throws(PetalsError) -> NodeConfiguration {
+    /// How a node is to meet others.
+    ///
+    /// - Parameter isReachable: whether others are to reach it from outside of its network.
+    func configuration(
+        listenByDefault: String?, isReachable: Bool = false
+    ) throws(PetalsError) -> NodeConfiguration {
         var configuration = NodeConfiguration()
         if !noLan { configuration.lan = LocalNetwork.Place() }
         configuration.localOnly = lanOnly
         configuration.exchangesPeers = true
         configuration.remembersPeers = true
-        configuration.sources = try PeerSources.make(
-            dht: !noDht && !lanOnly, bootstrap: dhtBootstrap)
         if let address = listen ?? listenByDefault {
             configuration.listen = try SocketEndpoint(parsing: address)
         }
+        configuration.dht = try dht(
+            besides: configuration.listen, mapsPorts: isReachable && !noPortMapping)
         if let memory {
             guard let size = ByteCount(parsing: memory) else {
                 throw PetalsError(
@@ -95,6 +114,26 @@ struct NetworkOptions: ParsableArguments {
         }
         for peer in peers { configuration.peers.append(try SocketEndpoint(parsing: peer)) }
         return configuration
+    }
+
+    /// How a node takes part in the hash table; nil: not at all.
+    private func dht(
+        besides listen: SocketEndpoint?, mapsPorts: Bool
+    ) throws(PetalsError) -> DHTConfiguration? {
+        guard !noDht, !lanOnly else { return nil }
+        var bootstrap: [SocketEndpoint] = []
+        for node in dhtBootstrap { bootstrap.append(try SocketEndpoint(parsing: node)) }
+        var dht = DHTConfiguration(bootstrap: bootstrap, mapsPorts: mapsPorts)
+        if dhtPrivate { dht.isPrivate = true }
+        let own = listen.flatMap { IPAddress(parsing: $0.host) }
+        if let dhtListen {
+            dht.listen = [try SocketEndpoint(parsing: dhtListen)]
+        } else if let own, own.scope == .loopback {
+            // Nobody outside of this machine could reach the node.
+            guard dht.isPrivate else { return nil }
+            dht.listen = [SocketEndpoint(own, port: 0)]
+        }
+        return dht
     }
 }
 

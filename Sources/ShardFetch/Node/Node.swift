@@ -28,6 +28,7 @@ package final class Node: Sendable {
     private let pool: NIOThreadPool
     private let router: ConnectionRouter
     let discovery: Discovery
+    private let dht: DistributedHashTable?
     private let state = Mutex(State())
 
     private struct State {
@@ -80,6 +81,8 @@ package final class Node: Sendable {
                 group: group, pool: pool, listening: rules.listening, place: place, logger: logger)
             sources.insert((.lan, lan), at: 0)
         }
+        dht = configuration.dht.map { DistributedHashTable(configuration: $0, logger: logger) }
+        if let dht { sources.append((.dht, dht)) }
         let discovery = Discovery(
             sources: sources,
             node: Parts(
@@ -257,6 +260,7 @@ package final class Node: Sendable {
                     origin: discovery.origin(of: $0)?.rawValue)
             },
             sources: discovery.sourceStatus(),
+            dht: dhtStatus,
             fetchedBytes: engine.metrics.verifiedBytes.load(ordering: .relaxed),
             hedgedBytes: engine.hedgedBytes,
             servedBytes: server.servedBytes.load(ordering: .relaxed),
@@ -264,6 +268,13 @@ package final class Node: Sendable {
             rebuiltCells: engine.metrics.rebuiltCells.load(ordering: .relaxed),
             wantedCells: engine.wantedCells, memoryLimit: configuration.memory.bytes,
             memoryHot: engine.hot.bytes, memoryUnderWay: engine.bytesUnderWay)
+    }
+
+    private var dhtStatus: NodeStatus.DHT? {
+        guard let status = dht?.status else { return nil }
+        return NodeStatus.DHT(
+            listen: status.listening.map(\.description), nodes: status.nodes,
+            mappedPort: status.mappedPort)
     }
 
     /// Peers connected at the moment.

@@ -10,6 +10,8 @@ package struct NodeConfiguration: Sendable {
     package var peers: [SocketEndpoint] = []
     /// Where peers of the local network are met; nil: nowhere.
     package var lan: LocalNetwork.Place?
+    /// How the node takes part in a DHT; nil: not at all.
+    package var dht: DHTConfiguration?
     /// Other ways to find peers.
     package var sources: [(origin: PeerOrigin, source: any PeerSource)] = []
     /// Whether peers are told of each other, and listened to about others.
@@ -51,10 +53,22 @@ package struct NodeStatus: Sendable, Codable {
         package let connected: Int
     }
 
+    /// How the node stands in the DHT.
+    package struct DHT: Sendable, Codable {
+        /// UDP addresses that it listens on.
+        package let listen: [String]
+        /// Nodes of the DHT that it knows.
+        package let nodes: Int
+        /// The TCP port that a router forwards to the node's own; null where none does.
+        package let mappedPort: Int?
+    }
+
     package var peerID: String
     package var listen: String?
     package var peers: [Peer]
     package var sources: [Source]
+    /// Nil: the node takes part in none.
+    package var dht: DHT?
     /// Bytes that came from peers and were verified, since the start.
     package var fetchedBytes: Int
     /// Bytes that were asked of a second peer because the first one was late, since the start;

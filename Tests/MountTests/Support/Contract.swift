@@ -98,10 +98,16 @@ struct StatusReport: Decodable {
             let connected: Int
         }
 
+        struct DHT: Decodable {
+            let listen: [String]
+            let nodes: Int
+        }
+
         let peerID: String
         let listen: String?
         let peers: [Peer]
         let sources: [Source]
+        let dht: DHT?
         let fetchedBytes: Int
         let hedgedBytes: Int
         let servedBytes: Int
