@@ -76,9 +76,14 @@ struct DialPlanTests {
             }
         }
 
-        /// The most dials that began in any second.
+        /// The most dials that began in any second, but for the first to each given address.
         var mostInASecond: Int {
-            dials.indices.map { first in
+            var known: Set<SocketEndpoint> = []
+            let dials = dials.filter { dial in
+                let isFirst = known.insert(dial.endpoint).inserted
+                return !isFirst || dial.origin != .given
+            }
+            return dials.indices.map { first in
                 dials[first...].prefix { $0.at < dials[first].at + 1 }.count
             }.max() ?? 0
         }
@@ -244,6 +249,13 @@ struct DialPlanTests {
         simulation.hint([right], topic, from: .dht)
         simulation.run(seconds: 4)
         #expect(simulation.connected == [right])
+    }
+
+    @Test func givenAddressesAreDialledAtOnce() throws {
+        var simulation = Simulation(seed: 6, interests: [])
+        for number in 1...20 { _ = simulation.plan.give(try endpoint("10.0.1.\(number):1")) }
+        simulation.run(seconds: 0.5)
+        #expect(Set(simulation.dials.map(\.endpoint)).count == 20)
     }
 
     @Test func aGivenAddressIsDialledAgainWithinFourSecondsForEver() throws {

@@ -8,9 +8,12 @@ extension DialPlan {
         now: Instant, using generator: inout some RandomNumberGenerator
     ) -> Action? {
         prune(now: now)
-        guard recentDials.count < Limits.dialsPerSecondMax,
-            dialsUnderWay < Limits.dialsUnderWayMax
-        else { return nil }
+        guard dialsUnderWay < Limits.dialsUnderWayMax else { return nil }
+        if let endpoint = given.first(where: { records[$0] == nil && isDue($0, now: now) }) {
+            begin(endpoint, .given, now: now)
+            return .dial(endpoint, .given)
+        }
+        guard recentDials.count < Limits.dialsPerSecondMax else { return nil }
         for step in Self.turns.indices {
             let origin = Self.turns[(turn + step) % Self.turns.count]
             let found =
@@ -47,10 +50,10 @@ extension DialPlan {
     }
 
     private mutating func begin(_ endpoint: SocketEndpoint, _ origin: PeerOrigin, now: Instant) {
+        if origin != .given || records[endpoint] != nil { recentDials.append(now) }
         records[endpoint, default: Record()].stage = .dialling
         dialsUnderWay += 1
         if !isGiven(endpoint) { discoveredUnderWay += 1 }
-        recentDials.append(now)
         dialled[origin, default: 0] += 1
         if let address = IPAddress(parsing: endpoint.host), address.scope == .global {
             hostPauses[endpoint.host] = now + Self.hostPause

@@ -7,8 +7,9 @@ package import PetalsCore
 ///
 /// What it holds to, whatever the sources say:
 ///
-/// 1. At most three dials begin in any second, given addresses included: this node is no tool for
-///    knocking on other people's doors.
+/// 1. At most three dials begin in any second: this node is no tool for knocking on other people's
+///    doors. Only the first dial to an address that a person named does not wait and does not
+///    count.
 /// 2. Origins take turns. A source that is flooded with false addresses uses up its own turns, and
 ///    an address that another source knows has its turn within nine dials, that is three seconds.
 /// 3. A source's addresses for a topic are a bounded random sample (`HintSample`).
