@@ -40,7 +40,7 @@ extension MountTests {
                         ["petalsfs", "serve", "--state", world.path("node")] + wrong)
                     let finished = try await child.finish()
                     #expect(finished.code != 0, "\(wrong)")
-                    #expect(finished.told.contains("--dht") || finished.told.contains("nowhere"))
+                    #expect(finished.errors.contains("--dht") || finished.errors.contains("nowhere"))
                 }
             }
         }
