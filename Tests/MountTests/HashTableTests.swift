@@ -33,14 +33,16 @@ extension MountTests {
         @Test func theHashTableHasRules() async throws {
             try await World.with { world in
                 for wrong in [
-                    ["--no-dht", "--dht-private"], ["--lan-only", "--dht-bootstrap", "127.0.0.1:1"],
+                    ["--no-dht", "--dht-private"],
+                    ["--lan-only", "--dht-bootstrap", "127.0.0.1:1"],
                     ["--no-lan", "--dht-listen", "nowhere"],
                 ] {
                     let child = try world.start(
                         ["petalsfs", "serve", "--state", world.path("node")] + wrong)
                     let finished = try await child.finish()
                     #expect(finished.code != 0, "\(wrong)")
-                    #expect(finished.errors.contains("--dht") || finished.errors.contains("nowhere"))
+                    #expect(
+                        finished.errors.contains("--dht") || finished.errors.contains("nowhere"))
                 }
             }
         }
