@@ -92,66 +92,60 @@ package final class Registry: Sendable {
     }
 
     /// The steps from an empty database to the newest version; a step never changes once released.
+    private static let steps = [
+        """
+        CREATE TABLE models (
+            name TEXT PRIMARY KEY NOT NULL, manifest_id BLOB NOT NULL,
+            capability TEXT NOT NULL CHECK (capability IN ('read', 'relay')),
+            key BLOB NOT NULL,
+            origin TEXT NOT NULL CHECK (origin IN ('published', 'added', 'held')),
+            added_at INTEGER NOT NULL, shards TEXT) STRICT, WITHOUT ROWID;
+        CREATE TABLE blobs (
+            blob_id BLOB PRIMARY KEY NOT NULL, relay_key BLOB NOT NULL,
+            descriptor BLOB) STRICT;
+        CREATE TABLE model_blobs (
+            name TEXT NOT NULL REFERENCES models ON DELETE CASCADE ON UPDATE CASCADE,
+            blob_id BLOB NOT NULL REFERENCES blobs ON DELETE CASCADE,
+            PRIMARY KEY (name, blob_id)) STRICT, WITHOUT ROWID;
+        CREATE INDEX model_blobs_blob ON model_blobs (blob_id);
+        CREATE TABLE shards (
+            blob_id BLOB NOT NULL REFERENCES blobs ON DELETE CASCADE,
+            shard INTEGER NOT NULL,
+            class TEXT NOT NULL CHECK (class IN ('seeded', 'held', 'pinned')),
+            PRIMARY KEY (blob_id, shard)) STRICT, WITHOUT ROWID;
+        CREATE TABLE sources (
+            blob_id BLOB PRIMARY KEY NOT NULL REFERENCES blobs ON DELETE CASCADE,
+            path TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+            ctime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, record BLOB NOT NULL,
+            stale INTEGER NOT NULL DEFAULT 0) STRICT;
+        PRAGMA user_version = 1;
+        """,
+        """
+        CREATE TABLE pins (
+            name TEXT PRIMARY KEY NOT NULL
+            REFERENCES models ON DELETE CASCADE ON UPDATE CASCADE)
+            STRICT, WITHOUT ROWID;
+        PRAGMA user_version = 2;
+        """,
+        """
+        ALTER TABLE models ADD COLUMN found TEXT
+            CHECK (found IN ('unchecked', 'checked', 'mismatch'));
+        PRAGMA user_version = 3;
+        """,
+        """
+        CREATE TABLE peers (
+            host TEXT NOT NULL,
+            port INTEGER NOT NULL CHECK (port BETWEEN 1 AND 65535),
+            proven_at INTEGER NOT NULL, PRIMARY KEY (host, port))
+            STRICT, WITHOUT ROWID;
+        PRAGMA user_version = 4;
+        """,
+    ]
+
     private static var migrator: DatabaseMigrator {
         var migrator = DatabaseMigrator()
-        migrator.registerMigration("1") { database in
-            try database.execute(
-                sql: """
-                    CREATE TABLE models (
-                        name TEXT PRIMARY KEY NOT NULL, manifest_id BLOB NOT NULL,
-                        capability TEXT NOT NULL CHECK (capability IN ('read', 'relay')),
-                        key BLOB NOT NULL,
-                        origin TEXT NOT NULL CHECK (origin IN ('published', 'added', 'held')),
-                        added_at INTEGER NOT NULL, shards TEXT) STRICT, WITHOUT ROWID;
-                    CREATE TABLE blobs (
-                        blob_id BLOB PRIMARY KEY NOT NULL, relay_key BLOB NOT NULL,
-                        descriptor BLOB) STRICT;
-                    CREATE TABLE model_blobs (
-                        name TEXT NOT NULL REFERENCES models ON DELETE CASCADE ON UPDATE CASCADE,
-                        blob_id BLOB NOT NULL REFERENCES blobs ON DELETE CASCADE,
-                        PRIMARY KEY (name, blob_id)) STRICT, WITHOUT ROWID;
-                    CREATE INDEX model_blobs_blob ON model_blobs (blob_id);
-                    CREATE TABLE shards (
-                        blob_id BLOB NOT NULL REFERENCES blobs ON DELETE CASCADE,
-                        shard INTEGER NOT NULL,
-                        class TEXT NOT NULL CHECK (class IN ('seeded', 'held', 'pinned')),
-                        PRIMARY KEY (blob_id, shard)) STRICT, WITHOUT ROWID;
-                    CREATE TABLE sources (
-                        blob_id BLOB PRIMARY KEY NOT NULL REFERENCES blobs ON DELETE CASCADE,
-                        path TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-                        ctime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, record BLOB NOT NULL,
-                        stale INTEGER NOT NULL DEFAULT 0) STRICT;
-                    PRAGMA user_version = 1;
-                    """)
-        }
-        migrator.registerMigration("2") { database in
-            try database.execute(
-                sql: """
-                    CREATE TABLE pins (
-                        name TEXT PRIMARY KEY NOT NULL
-                        REFERENCES models ON DELETE CASCADE ON UPDATE CASCADE)
-                        STRICT, WITHOUT ROWID;
-                    PRAGMA user_version = 2;
-                    """)
-        }
-        migrator.registerMigration("3") { database in
-            try database.execute(
-                sql: """
-                    ALTER TABLE models ADD COLUMN found TEXT
-                        CHECK (found IN ('unchecked', 'checked', 'mismatch'));
-                    PRAGMA user_version = 3;
-                    """)
-        }
-        migrator.registerMigration("4") { database in
-            try database.execute(
-                sql: """
-                    CREATE TABLE peers (
-                        host TEXT NOT NULL,
-                        port INTEGER NOT NULL CHECK (port BETWEEN 1 AND 65535),
-                        proven_at INTEGER NOT NULL, PRIMARY KEY (host, port))
-                        STRICT, WITHOUT ROWID;
-                    PRAGMA user_version = 4;
-                    """)
+        for (number, sql) in steps.enumerated() {
+            migrator.registerMigration("\(number + 1)") { try $0.execute(sql: sql) }
         }
         return migrator
     }

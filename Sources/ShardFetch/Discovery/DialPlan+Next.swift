@@ -9,7 +9,10 @@ extension DialPlan {
     ) -> Action? {
         prune(now: now)
         guard dialsUnderWay < Limits.dialsUnderWayMax else { return nil }
-        if let endpoint = given.first(where: { records[$0] == nil && isDue($0, now: now) }) {
+        // Half of what may be under way is left to others.
+        if dialsUnderWay < Limits.dialsUnderWayMax / 2,
+            let endpoint = given.first(where: { records[$0] == nil && isDue($0, now: now) })
+        {
             begin(endpoint, .given, now: now)
             return .dial(endpoint, .given)
         }
