@@ -225,7 +225,7 @@ extension FetchEngine {
                 address, from: sources, layer: layer, geometry: geometry)
             metrics.rebuiltCells.wrappingAdd(1, ordering: .relaxed)
             deliver(rebuilt, session: session)
-            releaseParity(of: row, session)
+            releaseParity(inRowOf: address, session)
         } catch {
             logger.warning("\(address) could not be rebuilt: \(error.message)")
             perform {
@@ -235,15 +235,13 @@ extension FetchEngine {
     }
 
     /// Lets go of a row's parity once nothing more is to be rebuilt from it: nobody reads it.
-    private func releaseParity(of row: RowIndex, _ session: BlobSession) {
+    private func releaseParity(inRowOf address: CellAddress, _ session: BlobSession) {
+        let key = session.key(address)
+        guard !state.withLock({ $0.scheduler.wantsAny(inRowOf: key) }) else { return }
         let geometry = session.geometry
-        let addresses = (0..<geometry.groupShards).map { geometry.address(row: row, column: $0) }
-        let isWanted = state.withLock { state in
-            addresses.contains { state.scheduler.jobs[session.key($0)] != nil }
-        }
-        guard !isWanted else { return }
-        for address in addresses where !geometry.isData(address.shard) {
-            release(session, address)
+        let row = geometry.row(of: address)
+        for column in geometry.dataShards..<geometry.groupShards {
+            release(session, geometry.address(row: row, column: column))
         }
     }
 }

@@ -33,7 +33,6 @@ extension FetchScheduler {
             for dependent in dependents { requeue(dependent) }
             return true
         }
-        let row = geometry.row(of: key.address)
         var (present, coming, askable, waiting) = survey(
             key, leaves, geometry, now: now, here: here, counting: columns)
         let k = geometry.dataShards
@@ -58,8 +57,7 @@ extension FetchScheduler {
             chosen: askable.prefix(needed).map(\.seconds), left: askable.count - needed)
         let chosen = askable.prefix(needed + spares).map(\.column)
         for column in coming.prefix(lacking) + chosen {
-            let other = CellKey(
-                blob: key.blob, address: geometry.address(row: row, column: column))
+            let other = cell(column, inRowOf: key, geometry)
             help(key, with: other, leaves.subtracting(here(other)))
         }
         return true
@@ -77,12 +75,10 @@ extension FetchScheduler {
         _ key: CellKey, _ leaves: LeafSet, _ geometry: BlobGeometry, now: Instant,
         here: (CellKey) -> LeafSet, counting columns: Columns
     ) -> Survey {
-        let row = geometry.row(of: key.address)
         let own = geometry.column(of: key.address.shard)
         var survey: Survey = ([], [], [], 1)
         for column in 0..<geometry.groupShards where column != own {
-            let other = CellKey(
-                blob: key.blob, address: geometry.address(row: row, column: column))
+            let other = cell(column, inRowOf: key, geometry)
             let found = here(other)
             if found.isSuperset(of: leaves) {
                 survey.present.append(column)
@@ -100,6 +96,22 @@ extension FetchScheduler {
             }
         }
         return survey
+    }
+
+    /// The cell of a column in another cell's row.
+    private func cell(
+        _ column: Int, inRowOf key: CellKey, _ geometry: BlobGeometry
+    ) -> CellKey {
+        let row = geometry.row(of: key.address)
+        return CellKey(blob: key.blob, address: geometry.address(row: row, column: column))
+    }
+
+    /// Whether anything is wanted of a row.
+    func wantsAny(inRowOf key: CellKey) -> Bool {
+        guard let geometry = geometries[key.blob] else { return false }
+        return (0..<geometry.groupShards).contains {
+            jobs[cell($0, inRowOf: key, geometry)] != nil
+        }
     }
 
     /// Has leaves of another cell fetched for a repair, as urgently as the repair is wanted.
@@ -145,10 +157,8 @@ extension FetchScheduler {
     /// cancelled.
     mutating func releaseHelpers(of key: CellKey) {
         guard let geometry = geometries[key.blob] else { return }
-        let row = geometry.row(of: key.address)
         for column in 0..<geometry.groupShards {
-            let other = CellKey(
-                blob: key.blob, address: geometry.address(row: row, column: column))
+            let other = cell(column, inRowOf: key, geometry)
             guard jobs[other]?.dependents.remove(key) != nil, let helper = jobs[other],
                 helper.wanted.isEmpty, helper.dependents.isEmpty
             else { continue }
@@ -167,13 +177,11 @@ extension FetchScheduler {
         guard let geometry = geometries[key.blob], jobs[key]?.wanted.isEmpty == false,
             let own = bestSeconds(key, now: now), own >= Self.slowSeconds
         else { return false }
-        let row = geometry.row(of: key.address)
         let leaves = LeafSet(first: geometry.leafCount(key.address))
         let ownColumn = geometry.column(of: key.address.shard)
         let others = (0..<geometry.groupShards).filter { $0 != ownColumn }.compactMap {
             column -> Instant? in
-            let other = CellKey(
-                blob: key.blob, address: geometry.address(row: row, column: column))
+            let other = cell(column, inRowOf: key, geometry)
             return here(other).isSuperset(of: leaves) ? 0 : bestSeconds(other, now: now)
         }.sorted()
         guard others.count >= geometry.dataShards else { return false }
@@ -202,10 +210,8 @@ extension FetchScheduler {
             return false
         }
         // What was asked for it stands in for the others of its row that wait, too.
-        let row = geometry.row(of: key.address)
         for column in 0..<geometry.groupShards {
-            let other = CellKey(
-                blob: key.blob, address: geometry.address(row: row, column: column))
+            let other = cell(column, inRowOf: key, geometry)
             if jobs[other]?.queued == true { _ = relieveOne(other, now: now, here: here) }
         }
         return true

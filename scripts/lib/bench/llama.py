@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from bench import reading
 from bench.swarm import Swarm
+from bench.systems.base import free_port
 from bench.workspace import Trouble, run as run_command
 from bench.workspace import say, tail
 
@@ -29,12 +29,6 @@ def server_program(root):
     script = ("source scripts/lib/nodes; source scripts/lib/samples; source scripts/lib/llama; "
               "prepare_llama >&2; echo \"$llama_server\"")
     return Path(run_command(["bash", "-euo", "pipefail", "-c", script], cwd=root).strip())
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def first_tokens(workspace, server, model):

@@ -64,16 +64,21 @@ def installed(workspace, only, found):
     return taking_part
 
 
+def attempt(what, found, part, *arguments):
+    """Runs a part that the others can do without; its trouble is told in the table."""
+    try:
+        part(*arguments)
+    except Trouble as trouble:
+        found.trouble(what, trouble)
+        say(f"{what}: {trouble}")
+
+
 def measure(arguments, workspace, found):
     pauses = Pauses()
     if arguments.only == ["stages"]:
         return stages.run(found, pauses)
     if "stages" in arguments.only:
-        try:
-            stages.run(found, pauses)
-        except Trouble as trouble:
-            found.trouble("petalsfs, stages", trouble)
-            say(f"stages: {trouble}")
+        attempt("petalsfs, stages", found, stages.run, found, pauses)
     measure_systems(arguments, workspace, found, pauses)
 
 
@@ -98,11 +103,7 @@ def measure_systems(arguments, workspace, found, pauses):
     if "publishing" in arguments.only:
         publishing.run(workspace, built_program(), found)
     if "llama" in arguments.only:
-        try:
-            llama.run(workspace, built_program(), model, found, ROOT)
-        except Trouble as trouble:
-            found.trouble("llama-server", trouble)
-            say(f"llama-server: {trouble}")
+        attempt("llama-server", found, llama.run, workspace, built_program(), model, found, ROOT)
 
 
 def write(arguments, found):

@@ -47,12 +47,9 @@ def read_large(workspace, program, source, expected, results):
     swarm.warm()
     path = swarm.mount()
     facts = reading.read("sequential", path)
-    memory = processes.peak_megabytes([swarm.mount_process.pid])
+    memory = peak_memory(swarm)
     reading.check(path, expected)
-    fetched = swarm.status()["node"]["fetchedBytes"] / swarm.published["stored"]
-    swarm.unmount()
-    swarm.close()
-    results.add_scenario("large", rate=rate(facts), memory=memory, fetched=fetched)
+    book(swarm, "large", results, rate=rate(facts), memory=memory)
 
 
 def read_huge(workspace, program, source, expected, results):
@@ -62,11 +59,19 @@ def read_huge(workspace, program, source, expected, results):
     swarm.start_holders(["publisher"])
     path = swarm.mount(options=["--cache-size", "4G"])
     reading.check(path, expected)
-    memory = processes.peak_megabytes([swarm.mount_process.pid])
+    book(swarm, "huge", results, memory=peak_memory(swarm))
+
+
+def peak_memory(swarm):
+    return processes.peak_megabytes([swarm.mount_process.pid])
+
+
+def book(swarm, scenario, results, **figures):
+    """Ends a swarm and books its figures, with what was fetched."""
     fetched = swarm.status()["node"]["fetchedBytes"] / swarm.published["stored"]
     swarm.unmount()
     swarm.close()
-    results.add_scenario("huge", memory=memory, fetched=fetched)
+    results.add_scenario(scenario, fetched=fetched, **figures)
 
 
 def run(workspace, program, results):
