@@ -28,6 +28,13 @@ let libtorrent = [
     "BOOST_ALL_NO_LIB",
 ]
 
+/// SHA-256 in lanes, a library that is there for x86 alone; elsewhere leaves are hashed one by one.
+#if arch(x86_64)
+    let lanes: [Target.Dependency] = ["CIPSecMB"]
+#else
+    let lanes: [Target.Dependency] = []
+#endif
+
 let nio: [Target.Dependency] = [
     .product(name: "NIOCore", package: "swift-nio"),
     .product(name: "NIOPosix", package: "swift-nio"),
@@ -66,6 +73,7 @@ let package = Package(
         .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(
             name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CIPSecMB", providers: [.apt(["libipsec-mb-dev"])]),
 
         // MARK: The one library that speaks C++, behind a C header (docs/decisions/13-dht.md).
         .target(
@@ -87,7 +95,8 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "PetalsCodec",
-            dependencies: ["PetalsCore", "CSodium", "CLZ4", "CBlosc", "CISAL", "COpenSSL", crypto],
+            dependencies: ["PetalsCore", "CSodium", "CLZ4", "CBlosc", "CISAL", "COpenSSL", crypto]
+                + lanes,
             swiftSettings: strict),
         .target(
             name: "PetalsStore",

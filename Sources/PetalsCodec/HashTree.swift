@@ -8,28 +8,14 @@ package import PetalsCore
 package enum HashTree {
     /// The hash of a leaf's bytes.
     package static func leafHash(_ bytes: RawSpan) -> Digest {
-        var hasher = StreamingSHA256()
-        hasher.update(leafPrefix)
-        hasher.update(bytes)
-        return hasher.finalize()
-    }
-
-    /// The hash of a node over its two children.
-    package static func nodeHash(_ left: Digest, _ right: Digest) -> Digest {
-        // SAFETY: the buffer has 1 + 32 + 32 bytes, all of which are written before it is hashed.
-        unsafe withUnsafeTemporaryAllocation(byteCount: 65, alignment: 8) { buffer in
-            unsafe buffer[0] = 1
-            unsafe left.write(to: UnsafeMutableRawBufferPointer(rebasing: buffer[1..<33]))
-            unsafe right.write(to: UnsafeMutableRawBufferPointer(rebasing: buffer[33..<65]))
-            return unsafe sha256(UnsafeRawBufferPointer(buffer).bytes)
-        }
+        TreeHasher.lend { $0.leafHash(bytes) }
     }
 
     /// The root over leaf hashes; the SHA-256 of nothing where there are none.
     ///
     /// - Complexity: O(leaves).
     package static func root(ofLeafHashes hashes: [Digest]) -> Digest {
-        hashes.isEmpty ? sha256([]) : root(hashes[...])
+        hashes.isEmpty ? sha256([]) : TreeHasher.lend { root(hashes[...], $0) }
     }
 
     /// What proves the leaves `range` to somebody who knows the root: the roots of the largest
@@ -39,18 +25,20 @@ package enum HashTree {
     package static func rangeProof(leafHashes: [Digest], range: Range<Int>) -> [Digest] {
         precondition(!range.isEmpty && leafHashes.indices.contains(range.lowerBound))
         precondition(range.upperBound <= leafHashes.count)
-        var proof: [Digest] = []
-        func walk(_ subtree: Range<Int>) {
-            if !subtree.overlaps(range) {
-                proof.append(root(leafHashes[subtree]))
-            } else if !range.covers(subtree) {
-                let middle = split(subtree)
-                walk(subtree.lowerBound..<middle)
-                walk(middle..<subtree.upperBound)
+        return TreeHasher.lend { hasher in
+            var proof: [Digest] = []
+            func walk(_ subtree: Range<Int>) {
+                if !subtree.overlaps(range) {
+                    proof.append(root(leafHashes[subtree], hasher))
+                } else if !range.covers(subtree) {
+                    let middle = split(subtree)
+                    walk(subtree.lowerBound..<middle)
+                    walk(middle..<subtree.upperBound)
+                }
             }
+            walk(0..<leafHashes.count)
+            return proof
         }
-        walk(0..<leafHashes.count)
-        return proof
     }
 
     /// The number of hashes in the proof of `range` in a tree of `count` leaves.
@@ -80,30 +68,30 @@ package enum HashTree {
         guard !range.isEmpty, range.lowerBound >= 0, range.upperBound <= count,
             hashes.count == range.count
         else { return nil }
-        var rest = proof[...]
-        func walk(_ subtree: Range<Int>) -> Digest? {
-            if !subtree.overlaps(range) { return rest.popFirst() }
-            if range.covers(subtree) {
-                let first = subtree.lowerBound - range.lowerBound
-                return root(hashes[first..<first + subtree.count])
+        return TreeHasher.lend { hasher in
+            var rest = proof[...]
+            func walk(_ subtree: Range<Int>) -> Digest? {
+                if !subtree.overlaps(range) { return rest.popFirst() }
+                if range.covers(subtree) {
+                    let first = subtree.lowerBound - range.lowerBound
+                    return root(hashes[first..<first + subtree.count], hasher)
+                }
+                let middle = split(subtree)
+                guard let left = walk(subtree.lowerBound..<middle),
+                    let right = walk(middle..<subtree.upperBound)
+                else { return nil }
+                return hasher.nodeHash(left, right)
             }
-            let middle = split(subtree)
-            guard let left = walk(subtree.lowerBound..<middle),
-                let right = walk(middle..<subtree.upperBound)
-            else { return nil }
-            return nodeHash(left, right)
+            let found = walk(0..<count)
+            return rest.isEmpty ? found : nil
         }
-        let found = walk(0..<count)
-        return rest.isEmpty ? found : nil
     }
 
-    private static let leafPrefix: [UInt8] = [0]
-
     /// The root over at least one leaf hash.
-    private static func root(_ hashes: ArraySlice<Digest>) -> Digest {
+    private static func root(_ hashes: ArraySlice<Digest>, _ hasher: TreeHasher) -> Digest {
         if hashes.count == 1 { return hashes[hashes.startIndex] }
         let middle = split(hashes.indices)
-        return nodeHash(root(hashes[..<middle]), root(hashes[middle...]))
+        return hasher.nodeHash(root(hashes[..<middle], hasher), root(hashes[middle...], hasher))
     }
 
     /// Where a subtree of two leaves or more parts: after the largest power of two of its leaves

@@ -21,6 +21,8 @@ package import PetalsCore
 
     private let pipeline: BlockPipeline
     private let code: ErasureCode
+    /// Leaves of each column that go through the stages together.
+    private let leavesAtOnce: Int
     /// n cells.
     ///
     /// They are this object's own from `init` to `deinit`, and are lent to closures only: hence
@@ -32,6 +34,7 @@ package import PetalsCore
         self.pipeline = pipeline
         geometry = pipeline.geometry
         code = ErasureCode.shared(for: geometry)
+        leavesAtOnce = TreeHasher.leavesAtOnce(columns: geometry.groupShards)
         // SAFETY: freed in `deinit`.
         unsafe memory = UnsafeMutableRawBufferPointer.allocate(
             byteCount: geometry.groupShards * Limits.cellBytes, alignment: 4096)
@@ -65,7 +68,12 @@ package import PetalsCore
             .initializeMemory(as: UInt8.self, repeating: 0)
         let leafCount = cellLength / Limits.leafBytes
         var hashes = [Digest](repeating: .zero, count: geometry.groupShards * leafCount)
-        for leaf in 0..<leafCount { seal(leaf: leaf, range, into: &hashes) }
+        TreeHasher.lend { hasher in
+            for first in stride(from: 0, to: leafCount, by: leavesAtOnce) {
+                let leaves = first..<min(first + leavesAtOnce, leafCount)
+                seal(leaves, range, hasher, into: &hashes)
+            }
+        }
         leafHashes = hashes
         cellHashes = (0..<geometry.groupShards).map {
             HashTree.root(ofLeafHashes: Array(hashes[$0 * leafCount..<($0 + 1) * leafCount]))
@@ -95,14 +103,17 @@ package import PetalsCore
         column * cellLength..<(column + 1) * cellLength
     }
 
-    /// Takes one leaf of each column through all stages.
-    // SAFETY: leaf `leaf` of column `c` lies at `c * cellLength + leaf * leafBytes`, inside the
-    // cell; the stream's bytes end at `stream.count`, inside the data cells.
-    private func seal(leaf: Int, _ stream: Range<Int>, into hashes: inout [Digest]) {
-        let part = leaf * Limits.leafBytes..<(leaf + 1) * Limits.leafBytes
+    /// Takes some leaves of each column through all stages.
+    // SAFETY: leaf `l` of column `c` lies at `c * cellLength + l * leafBytes`, inside the cell; the
+    // stream's bytes end at `stream.count`, inside the data cells.
+    private func seal(
+        _ leaves: Range<Int>, _ stream: Range<Int>, _ hasher: TreeHasher,
+        into hashes: inout [Digest]
+    ) {
+        let part = leaves.lowerBound * Limits.leafBytes..<leaves.upperBound * Limits.leafBytes
         for column in 0..<geometry.dataShards {
             let start = column * cellLength + part.lowerBound
-            let end = min(start + Limits.leafBytes, stream.count)
+            let end = min(start + part.count, stream.count)
             // What follows the stream's end is padding, which stays zero.
             guard start < end else { break }
             let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: memory[start..<end])
@@ -110,12 +121,16 @@ package import PetalsCore
                 at: stream.lowerBound + start, from: UnsafeRawBufferPointer(bytes), to: bytes)
         }
         unsafe code.addParity(to: memory, cellLength: cellLength, part: part)
+        guard let base = unsafe memory.baseAddress else { return }
+        let start = UnsafeRawPointer(base)
+        let found = unsafe hasher.leafHashes(count: geometry.groupShards * leaves.count) { index in
+            let (column, leaf) = index.quotientAndRemainder(dividingBy: leaves.count)
+            return unsafe start + column * cellLength + part.lowerBound + leaf * Limits.leafBytes
+        }
         let leafCount = cellLength / Limits.leafBytes
-        for column in 0..<geometry.groupShards {
-            let start = column * cellLength + part.lowerBound
-            let bytes = unsafe UnsafeRawBufferPointer(
-                rebasing: memory[start..<start + Limits.leafBytes])
-            hashes[column * leafCount + leaf] = unsafe HashTree.leafHash(bytes.bytes)
+        for (index, hash) in found.enumerated() {
+            let (column, leaf) = index.quotientAndRemainder(dividingBy: leaves.count)
+            hashes[column * leafCount + leaves.lowerBound + leaf] = hash
         }
     }
 }

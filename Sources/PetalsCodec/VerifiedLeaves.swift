@@ -121,20 +121,23 @@ package struct VerifiedLeaves: Equatable, Sendable, CustomStringConvertible {
 
     /// The hash of each whole leaf of `bytes`.
     fileprivate static func leafHashes(of bytes: [UInt8]) -> [Digest] {
-        eachLeaf(of: bytes) { HashTree.leafHash($0) }
+        TreeHasher.lend { hasher in
+            // SAFETY: leaf i is inside the array for each i below the number of whole leaves, and
+            // the array lives until the closure returns.
+            unsafe bytes.withUnsafeBytes { buffer in
+                guard let start = buffer.baseAddress else { return [] }
+                return unsafe hasher.leafHashes(count: buffer.count / Limits.leafBytes) {
+                    unsafe start + $0 * Limits.leafBytes
+                }
+            }
+        }
     }
 
     private static func checksums(of bytes: [UInt8]) -> [LeafChecksum] {
-        eachLeaf(of: bytes) { LeafChecksum(of: $0) }
-    }
-
-    private static func eachLeaf<Value>(
-        of bytes: [UInt8], _ value: (RawSpan) -> Value
-    ) -> [Value] {
         // SAFETY: a `UInt8` has no padding.
         let span = unsafe bytes.span.bytes
         return stride(from: 0, to: bytes.count, by: Limits.leafBytes).map {
-            value(span.extracting($0..<$0 + Limits.leafBytes))
+            LeafChecksum(of: span.extracting($0..<$0 + Limits.leafBytes))
         }
     }
 }

@@ -6,13 +6,15 @@ enum Imports {
     ]
 
     private static let libraries: Set<String> = [
-        "CBlosc", "CFuse3", "CISAL", "CLZ4", "COpenSSL", "CRendezvous", "CSodium",
+        "CBlosc", "CFuse3", "CIPSecMB", "CISAL", "CLZ4", "COpenSSL", "CRendezvous", "CSodium",
     ]
 
     /// Rooms and what each may import besides the platform; `NIO` stands for all of SwiftNIO.
     private static let allowed: [String: Set<String>] = [
         "PetalsCore": ["Foundation", "FoundationEssentials", "SwiftProtobuf"],
-        "PetalsCodec": ["PetalsCore", "CSodium", "CLZ4", "CBlosc", "CISAL", "COpenSSL", "Crypto"],
+        "PetalsCodec": [
+            "PetalsCore", "CSodium", "CLZ4", "CBlosc", "CISAL", "CIPSecMB", "COpenSSL", "Crypto",
+        ],
         "PetalsStore": ["PetalsCore", "PetalsCodec", "GRDB", "Logging"],
         "ShardFetch": [
             "PetalsCore", "PetalsCodec", "PetalsStore", "NIO", "X509", "SwiftASN1", "Crypto",
