@@ -33,13 +33,17 @@ internal import Synchronization
     /// OpenSSL's state; hashing starts it anew each time.
     // SAFETY: made in `init`, freed in `deinit`, and never handed out.
     private let state: OpaquePointer?
-    private let lanes: HashLanes?
+    /// Half a megabyte, made when there are leaves for them.
+    private lazy var lanes = usesLanes ? HashLanes() : nil
+    private let usesLanes: Bool
 
+    /// Makes a hasher.
+    ///
     /// - Parameter usesLanes: false hashes one by one, whatever the processor has.
     init(usesLanes: Bool = true) {
+        self.usesLanes = usesLanes
         // SAFETY: freed in `deinit`.
         unsafe state = EVP_MD_CTX_new()
-        lanes = usesLanes ? HashLanes() : nil
     }
 
     deinit {

@@ -1,5 +1,4 @@
 internal import PetalsCore
-internal import Synchronization
 
 /// The open files of the store: at most `limit`, the least recently used closed first.
 ///
@@ -30,7 +29,7 @@ final class FileTable: Sendable {
     }
 
     private let limit: Int
-    private let state = Mutex(State())
+    private let state = UnfairLock(State())
 
     /// Makes an empty table.
     ///

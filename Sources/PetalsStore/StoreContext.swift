@@ -8,7 +8,7 @@ final class StoreContext: Sendable {
     let folder: StateFolder
     let logger: Logger
     let files: FileTable
-    let ledger: Mutex<SpaceLedger>
+    let ledger: UnfairLock<SpaceLedger>
     let drafts = Mutex(DraftBook())
     private let probe: DiskProbe
     private let blobs = Mutex<[Int32: WeakBlob]>([:])
@@ -34,7 +34,7 @@ final class StoreContext: Sendable {
             let size = try probe.readSpace(folder.path).size
             chosen = FreeSpace.defaultFloor(diskSize: size)
         }
-        ledger = Mutex(SpaceLedger(limit: limit, floor: chosen))
+        ledger = UnfairLock(SpaceLedger(limit: limit, floor: chosen))
     }
 
     /// Makes a blob known by its number, so that its cells can be evicted.

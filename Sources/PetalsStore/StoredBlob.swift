@@ -25,7 +25,7 @@ package final class StoredBlob: ShardFolder {
     let context: StoreContext
     let onStale: @Sendable (BlobID) -> Void
     let opening = Stripe()
-    let state: Mutex<State>
+    let state: UnfairLock<State>
     private let stripes = (0..<16).map { _ in Stripe() }
     private let changeCounter = Atomic<Int>(0)
 
@@ -103,7 +103,7 @@ package final class StoredBlob: ShardFolder {
             if let shard = Int(name.dropLast(5)) { state.known.insert(ShardIndex(shard)) }
         }
         state.known.formIntersection(descriptor.geometry.shards)
-        self.state = Mutex(state)
+        self.state = UnfairLock(state)
     }
 
     /// How the blob is cut.

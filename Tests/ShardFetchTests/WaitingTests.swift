@@ -1,5 +1,6 @@
 import PetalsCodec
 import PetalsCore
+import PetalsStore
 import PetalsTesting
 import Synchronization
 import Testing

@@ -1,6 +1,7 @@
 import NIOCore
 import PetalsCodec
 import PetalsCore
+import PetalsStore
 import PetalsTesting
 import Synchronization
 

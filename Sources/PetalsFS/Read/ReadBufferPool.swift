@@ -1,6 +1,6 @@
 internal import Glibc
 internal import PetalsCore
-internal import Synchronization
+internal import PetalsStore
 
 /// Buffers of the kernel's largest read, kept and used again.
 ///
@@ -10,7 +10,7 @@ final class ReadBufferPool: Sendable {
     /// Page-aligned addresses of idle buffers, all of `Limits.kernelReadBytesMax` bytes.
     ///
     /// Numbers, so that they may cross threads; whoever takes one out owns it.
-    private let idle = Mutex<[UInt]>([])
+    private let idle = UnfairLock<[UInt]>([])
 
     deinit {
         for address in idle.withLock({ $0 }) {

@@ -2,7 +2,6 @@ internal import Logging
 internal import PetalsCodec
 package import PetalsCore
 internal import PetalsStore
-internal import Synchronization
 
 /// Reads one file: from memory, from the disk, from peers.
 ///
@@ -13,13 +12,13 @@ package final class BlobReader: Sendable {
     package let record: FileRecord
 
     private let node: Node
-    private let session = Mutex<BlobSession?>(nil)
-    private let readAhead: Mutex<ReadAhead>
+    private let session = UnfairLock<BlobSession?>(nil)
+    private let readAhead: UnfairLock<ReadAhead>
 
     init(record: FileRecord, node: Node) {
         self.record = record
         self.node = node
-        readAhead = Mutex(ReadAhead(size: record.size))
+        readAhead = UnfairLock(ReadAhead(size: record.size))
     }
 
     deinit {

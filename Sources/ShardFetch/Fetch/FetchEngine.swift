@@ -26,7 +26,7 @@ package final class FetchEngine: Sendable {
         var outbox: [Work] = []
     }
 
-    let state: Mutex<State>
+    let state: UnfairLock<State>
     /// Held while the outbox is emptied, so that each peer hears things in the order in which they
     /// were decided: a layer is asked for before the leaves that need it, and a request before it
     /// is cancelled.
@@ -52,7 +52,7 @@ package final class FetchEngine: Sendable {
         self.logger = logger
         self.today = today
         self.blame = blame
-        state = Mutex(State(scheduler: FetchScheduler(bulkBytesMax: memory.underWayBytes)))
+        state = UnfairLock(State(scheduler: FetchScheduler(bulkBytesMax: memory.underWayBytes)))
         hot = HotCells(bytesMax: memory.hotBytes)
         readAhead = ReadAheadShare(bytesMax: memory.readAheadBytes)
     }

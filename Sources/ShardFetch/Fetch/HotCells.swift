@@ -1,7 +1,7 @@
 internal import DequeModule
 internal import PetalsCodec
 internal import PetalsCore
-internal import Synchronization
+internal import PetalsStore
 
 /// Verified leaves that came a moment ago, kept in memory for the reads that wait for them.
 ///
@@ -15,7 +15,7 @@ final class HotCells: Sendable {
         var bytes = 0
     }
 
-    private let state = Mutex(State())
+    private let state = UnfairLock(State())
     private let bytesMax: Int
 
     init(bytesMax: Int) {

@@ -1,5 +1,5 @@
 internal import PetalsCore
-internal import Synchronization
+internal import PetalsStore
 
 /// Divides the memory for read-ahead among all streams that are being read at the moment, of
 /// whichever files.
@@ -18,7 +18,7 @@ final class ReadAheadShare: Sendable {
     static let restSeconds: Instant = 2
 
     private let bytesMax: Int
-    private let state = Mutex(State())
+    private let state = UnfairLock(State())
 
     init(bytesMax: Int) {
         self.bytesMax = bytesMax
