@@ -24,6 +24,7 @@ extension NodeService {
         options.name = request.name
         options.isPrivate = request.isPrivate
         options.metadata.license = request.license ?? ""
+        options.parity = request.parity
         if let k = request.dataShards, let n = request.groupShards { options.shards = (k, n) }
         let node = node
         let publisher = Publisher(store: store, signer: identity.signing) { node?.announce($0) }
@@ -203,7 +204,8 @@ extension NodeService {
             size: manifest?.size ?? 0, stored: manifest?.storedSize ?? storedSize(entry),
             cached: cachedSize(entry), files: manifest?.entries.count ?? 0,
             format: manifest?.metadata.format ?? "", license: manifest?.metadata.license ?? "",
-            check: entry.row.check?.rawValue)
+            check: entry.row.check?.rawValue, parity: parity(entry),
+            changedFiles: changedFiles(of: entry))
     }
 
     private func storedSize(_ entry: ModelLibrary.Entry) -> Int {
@@ -256,7 +258,8 @@ extension NodeService {
         var classes: [String: Int] = [:]
         for (shardClass, bytes) in usage.bytes { classes[shardClass.rawValue] = bytes }
         return StatusSummary(
-            state: folder.path, mount: mountPath, node: node?.status(), store: classes,
+            changedFiles: changedFiles(), state: folder.path, mount: mountPath,
+            node: node?.status(), store: classes,
             cacheSize: usage.limit, cacheFree: usage.floor,
             // A disk that does not say is left out.
             diskFree: (try? store.readDiskSpace())?.free, models: library.entries.count,

@@ -134,7 +134,12 @@ final class NodeService: Sendable {
     func perform(
         _ request: ControlRequest, progress: @escaping @Sendable (Int, Int) -> Void
     ) async throws(PetalsError) -> ControlResult {
+        // People are told what is, and not what was.
         switch request {
+        case .list, .info, .status: store.checkSources()
+        default: break
+        }
+        return switch request {
         case .publish(let request): try await publish(request, progress: progress)
         case .hold(let request): try await hold(request, progress: progress)
         case .add(let request): .model(try await add(request))
@@ -148,6 +153,7 @@ final class NodeService: Sendable {
         case .evict(let name): .evicted(try await evict(name, progress: progress))
         case .verify(let name): .verified(try await verify(name, progress: progress))
         case .status: .status(status())
+        case .limit(let rate, let times): try limitUploads(rate: rate, times: times)
         case .unmount: try unmount()
         }
     }

@@ -20,15 +20,17 @@ struct Serve: AsyncParsableCommand {
     var donate: String?
 
     @OptionGroup var cache: CacheOptions
+    @OptionGroup var uploads: UploadOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
         var bounds = try cache.bounds()
         bounds.donated = try Sizes.parse(donate, option: "--donate")
+        var node = try network.configuration(listenByDefault: "0.0.0.0:0", isReachable: true)
+        node.uploads = try uploads.schedule()
         let runner = NodeRunner(
             statePath: common.state, logger: common.makeLogger(normal: .info), bounds: bounds,
-            network: try network.configuration(
-                listenByDefault: "0.0.0.0:0", isReachable: true))
+            network: node)
         try await runner.run(clearCache: false) { service in
             let address = service.node?.listening?.description ?? "nowhere"
             Terminal.print("listening on \(address)")
@@ -104,6 +106,7 @@ struct Mount: AsyncParsableCommand {
     var readTimeout: Double = 600
 
     @OptionGroup var cache: CacheOptions
+    @OptionGroup var uploads: UploadOptions
 
     @Flag(help: "Keep the cache when unmounted.")
     var keepCache = false
@@ -121,12 +124,13 @@ struct Mount: AsyncParsableCommand {
         let logger = common.makeLogger(normal: .info)
         let options = try MountOptions(parsing: mountOptions)
         let bounds = try cache.bounds()
+        var node = try network.configuration(listenByDefault: "0.0.0.0:0")
+        node.uploads = try uploads.schedule()
         // Before anything is opened: the commonest mistakes are about links and the directory.
         for link in links { _ = try NodeService.readLink(link) }
         let point = try MountPoint.prepare(directory, options: options, logger: logger)
         let runner = NodeRunner(
-            statePath: common.state, logger: logger, bounds: bounds,
-            network: try network.configuration(listenByDefault: "0.0.0.0:0"))
+            statePath: common.state, logger: logger, bounds: bounds, network: node)
         try await runner.run(clearCache: !keepCache) { service in
             try await MountRun(
                 service: service, point: point, options: options, readTimeout: readTimeout,
@@ -219,6 +223,7 @@ struct Status: AsyncParsableCommand {
         for name in status.wrongModels {
             Terminal.print("damaged  \(name) is not the file of its SHA-256")
         }
+        for file in status.changedFiles { Terminal.print("changed  \(file.text)") }
         guard let node = status.node else { return Terminal.print("node     not running") }
         if let mount = status.mount { Terminal.print("mount    \(mount)") }
         Terminal.print("node     \(node.peerID)")
@@ -228,6 +233,7 @@ struct Status: AsyncParsableCommand {
                 + "\(ByteCount(node.hedgedBytes)) asked twice, "
                 + "\(ByteCount(node.servedBytes)) served, \(node.rebuiltCells) cells rebuilt, "
                 + "\(node.damagedLeaves) damaged")
+        Terminal.print("upload   \(node.upload.text)")
         Terminal.print(
             "memory   \(ByteCount(node.memoryHot)) waiting to be read, "
                 + "\(ByteCount(node.memoryUnderWay)) under way, of \(ByteCount(node.memoryLimit))")

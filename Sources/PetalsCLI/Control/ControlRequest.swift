@@ -17,6 +17,7 @@ enum ControlRequest: Codable, Sendable {
     case evict(name: String)
     case verify(name: String?)
     case status
+    case limit(rate: String, times: String?)
     case unmount
 
     struct PublishRequest: Codable, Sendable {
@@ -26,6 +27,7 @@ enum ControlRequest: Codable, Sendable {
         var license: String?
         var dataShards: Int?
         var groupShards: Int?
+        var parity = Publisher.Parity.stored
     }
 
     struct HoldRequest: Codable, Sendable {
@@ -146,14 +148,27 @@ struct ModelSummary: Codable, Sendable {
     var license: String
     /// unchecked, checked or mismatch for a file that was found by its SHA-256; else null.
     var check: String?
+    /// stored or none, for a model that was published here; else null.
+    var parity: String?
+    /// Files that were published and are not served any more, each with the reason and a remedy.
+    var changedFiles: [ChangedFile]
 
     /// The model's state for people.
     var state: String {
         if check == "mismatch" { return "damaged: not the file of its SHA-256" }
         let unchecked = check == "unchecked" ? ", not compared with its SHA-256 yet" : ""
+        guard changedFiles.isEmpty else { return "\(origin), but its file has changed" }
         return (pending ? "waits for its manifest" : origin) + (pinned ? ", pinned" : "")
             + unchecked
     }
+}
+
+/// A published file that is not served any more.
+struct ChangedFile: Codable, Sendable {
+    var path: String
+    /// changed, damaged or missing.
+    var state: String
+    var text: String
 }
 
 struct ModelDetails: Codable, Sendable {
@@ -178,6 +193,8 @@ struct VerifySummary: Codable, Sendable {
 }
 
 struct StatusSummary: Codable, Sendable {
+    /// Files that were published and are not served any more.
+    var changedFiles: [ChangedFile]
     var state: String
     var mount: String?
     var node: NodeStatus?

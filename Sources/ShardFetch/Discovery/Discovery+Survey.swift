@@ -29,10 +29,11 @@ extension Discovery {
     }
 
     /// The topics of models whose manifest is here, of blobs with any cell here, and of public
-    /// files among them: the largest first, as many as are announced at all.
+    /// files among them: the largest first, as many as are announced at all; none where nothing is
+    /// sent.
     private func topicsToAnnounce() -> Set<Topic> {
         let (models, isListening) = state.withLock { ($0.models, $0.isListening) }
-        guard isListening else { return [] }
+        guard isListening, server.isServing else { return [] }
         let blobs = topics.all().filter { !$0.heldShards().isEmpty }
         let held = Set(blobs.map(\.id))
         let files = server.records.offered.filter { held.contains($0.blobID) }

@@ -33,6 +33,7 @@ package final class FetchEngine: Sendable {
     private let sending = Mutex(())
     let hot: HotCells
     let readAhead: ReadAheadShare
+    let demand = DemandGauge()
     let pool: NIOThreadPool
     let logger: Logger
     let today: @Sendable () -> UInt32

@@ -69,7 +69,11 @@ package final class Node: Sendable {
             today: configuration.today, blame: blame)
         self.engine = engine
         documents = DocumentFetcher(logger: logger, blame: blame)
-        server = ShardServer(store: store, topics: topics, pool: pool, logger: logger)
+        let server = ShardServer(
+            store: store, topics: topics, pool: pool, logger: logger, demand: engine.demand,
+            schedule: configuration.uploads, minuteOfDay: configuration.minuteOfDay)
+        self.server = server
+        engine.demand.whenOver { [weak server] in server?.demandIsOver() }
         var rules = DialRules()
         rules.localOnly = configuration.localOnly
         rules.listening = configuration.listen.flatMap { IPAddress(parsing: $0.host) }
@@ -95,6 +99,9 @@ package final class Node: Sendable {
             logger: logger, waits: { discovery.wake() }, describe: { engine.describe($0) })
     }
 
+    /// Seconds between two looks at the stamps of published files.
+    private static let sourceSeconds = 30
+
     // MARK: Life
 
     /// Listens, dials, and serves what the store holds.
@@ -113,10 +120,17 @@ package final class Node: Sendable {
         discovery.give(configuration.peers)
         await discovery.start(listening: listening)
         let discovering = Task { [discovery] in await discovery.run() }
-        let server = server
+        let (server, store, pool) = (server, store, pool)
         let teller = Task {
+            var seconds = 0
             // Cancelled: the node is stopping and has nothing more to tell.
-            while (try? await Task.sleep(for: .seconds(1))) != nil { server.tellHoldings() }
+            while (try? await Task.sleep(for: .seconds(1))) != nil {
+                server.look()
+                server.tellHoldings()
+                seconds += 1
+                guard seconds % Self.sourceSeconds == 0 else { continue }
+                pool.submit { if case .active = $0 { store.checkSources() } }
+            }
         }
         state.withLock { $0.tasks += [teller, discovering] }
     }
@@ -147,6 +161,12 @@ package final class Node: Sendable {
         } catch {
             logger.debug("the threads did not end in order: \(error)")
         }
+    }
+
+    /// Sends at another limit from now on.
+    package func setUploads(_ schedule: UploadSchedule) {
+        server.setUploads(schedule)
+        discovery.surveySoon()
     }
 
     // MARK: Files
@@ -264,6 +284,7 @@ package final class Node: Sendable {
             fetchedBytes: engine.metrics.verifiedBytes.load(ordering: .relaxed),
             hedgedBytes: engine.hedgedBytes,
             servedBytes: server.servedBytes.load(ordering: .relaxed),
+            upload: server.uploadStatus(),
             damagedLeaves: engine.metrics.damagedLeaves.load(ordering: .relaxed),
             rebuiltCells: engine.metrics.rebuiltCells.load(ordering: .relaxed),
             wantedCells: engine.wantedCells, memoryLimit: configuration.memory.bytes,

@@ -98,6 +98,11 @@ struct StatusReport: Decodable {
             let connected: Int
         }
 
+        struct Upload: Decodable {
+            let limit: Int?
+            let bytes: Int
+        }
+
         struct DHT: Decodable {
             let listen: [String]
             let nodes: Int
@@ -111,6 +116,7 @@ struct StatusReport: Decodable {
         let fetchedBytes: Int
         let hedgedBytes: Int
         let servedBytes: Int
+        let upload: Upload
         let damagedLeaves: Int
         let rebuiltCells: Int
         let wantedCells: Int
