@@ -53,7 +53,8 @@ def rate(nodes, relay):
     names = [f"reader{number}" for number in range(READERS)]
     holds = []
     for name in names:
-        nodes.serve(name, peers=[address])
+        # They would have parts of it from each other, which is what a swarm is for.
+        nodes.serve(name, "--upload-limit", "0", peers=[address])
         holds.append(nodes.begin_hold(name, relay))
     for name in names:
         wait_for(f"{name} to get something", lambda name=name: fetched(nodes, name) > 0)

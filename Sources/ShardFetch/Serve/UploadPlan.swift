@@ -64,9 +64,12 @@ package struct UploadPlan: Sendable {
     private var background: TokenBucket
     private var lineRate = lineRateStart
     private var turns = UploadTurns()
+    /// Whether the turn that was given last was one beside a read of this node.
+    private var isYielding = false
     /// Bytes of demand that were sent while bulk waited, since bulk's last turn.
     private var demandBytes = 0
 
+    /// Makes the plan of a node that has sent nothing yet.
     package init(limit: Int?, now: Instant) {
         background = TokenBucket(
             rate: Self.yieldRateMin, burst: Double(Limits.cellBytes), now: now)
@@ -104,6 +107,7 @@ package struct UploadPlan: Sendable {
         of waiting: [Waiting], yields: Bool, now: Instant
     ) -> Decision {
         guard limit != 0 else { return .rest }
+        isYielding = yields
         let demand = waiting.filter(\.hasDemand)
         let bulk = waiting.filter(\.hasBulk)
         guard !demand.isEmpty || !bulk.isEmpty else { return .rest }
@@ -133,7 +137,8 @@ package struct UploadPlan: Sendable {
         charge(bytes, now: now)
         turns.sent(bytes, to: peer)
         if bulk {
-            background.charge(Double(bytes), now: now)
+            // What is sent while nobody has to be yielded to is not owed when somebody has.
+            if isYielding { background.charge(Double(bytes), now: now) }
             demandBytes = 0
         } else {
             demandBytes += bytes
