@@ -168,6 +168,9 @@ import Testing
                     sql: """
                         DROP TABLE pins;
                         DROP TABLE peers;
+                        DROP TABLE catalogue_models;
+                        DROP TABLE catalogue_evidence;
+                        DROP TABLE catalogues;
                         ALTER TABLE models RENAME TO newer;
                         CREATE TABLE models (
                             name TEXT PRIMARY KEY NOT NULL, manifest_id BLOB NOT NULL,

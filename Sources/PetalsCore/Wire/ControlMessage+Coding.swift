@@ -48,6 +48,19 @@ extension ControlMessage {
             var peers: [ExchangedPeer] = []
             for peer in exchange.peers { peers.append(try ExchangedPeer(message: peer)) }
             self = .peerExchange(peers)
+        case .followCatalogues(let follow):
+            guard follow.topics.count <= Limits.cataloguesMax else {
+                throw PetalsError(
+                    .limitExceeded, "a peer follows \(follow.topics.count) catalogues")
+            }
+            var topics: [Topic] = []
+            for topic in follow.topics { topics.append(try Topic(field: topic)) }
+            self = .followCatalogues(topics)
+        case .catalogueNews(let news):
+            guard news.head.count <= Limits.catalogueHeadBytesMax else {
+                throw PetalsError(.limitExceeded, "a peer tells of a catalogue's head at length")
+            }
+            self = .catalogueNews(try Topic(field: news.topic), Array(news.head))
         case .ping(let ping): self = .ping(ping.token)
         case .pong(let pong): self = .pong(pong.token)
         case nil: self = .unknown
@@ -87,6 +100,11 @@ extension ControlMessage {
             message.refuse.reason = PBRefusal(rawValue: Int(refusal.rawValue)) ?? .unspecified
         case .damaged(let request): message.damaged.request = request
         case .peerExchange(let peers): message.peerExchange.peers = peers.map(\.message)
+        case .followCatalogues(let topics):
+            message.followCatalogues.topics = topics.map { Data($0.bytes) }
+        case .catalogueNews(let topic, let head):
+            message.catalogueNews.topic = Data(topic.bytes)
+            message.catalogueNews.head = Data(head)
         case .ping(let token): message.ping.token = token
         case .pong(let token): message.pong.token = token
         case .unknown: break

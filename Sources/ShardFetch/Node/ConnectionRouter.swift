@@ -10,6 +10,7 @@ final class ConnectionRouter: PeerConnectionDelegate {
         var documents: DocumentFetcher?
         var server: ShardServer?
         var discovery: Discovery?
+        var catalogues: CatalogueExchange?
     }
 
     private let state = Mutex(State())
@@ -24,13 +25,14 @@ final class ConnectionRouter: PeerConnectionDelegate {
     /// Names the receivers; before the first connection.
     func connect(
         engine: FetchEngine, documents: DocumentFetcher, server: ShardServer,
-        discovery: Discovery
+        discovery: Discovery, catalogues: CatalogueExchange
     ) {
         state.withLock { state in
             state.engine = engine
             state.documents = documents
             state.server = server
             state.discovery = discovery
+            state.catalogues = catalogues
         }
     }
 
@@ -59,14 +61,15 @@ final class ConnectionRouter: PeerConnectionDelegate {
             logger.debug("this node is connected with \(connection.peerID.short) already")
             return false
         }
-        let (server, documents, engine) = state.withLock { state in
+        let (server, documents, engine, catalogues) = state.withLock { state in
             state.connections[connection.id] = connection
-            return (state.server, state.documents, state.engine)
+            return (state.server, state.documents, state.engine, state.catalogues)
         }
         logger.info("connected with \(connection.peerID.short) at \(connection.address)")
         server?.connectionOpened(connection)
         documents?.connectionOpened(connection)
         engine?.connectionOpened(connection)
+        catalogues?.connectionOpened(connection)
         return true
     }
 
@@ -76,6 +79,11 @@ final class ConnectionRouter: PeerConnectionDelegate {
         }
         if case .control(.peerExchange(let peers)) = frame {
             discovery?.receive(peers, from: connection)
+            return
+        }
+        if case .control(let message) = frame,
+            state.withLock({ $0.catalogues })?.receive(message, from: connection) == true
+        {
             return
         }
         if case .control(let message) = frame,
@@ -103,6 +111,7 @@ final class ConnectionRouter: PeerConnectionDelegate {
         documents?.connectionClosed(connection)
         engine?.connectionClosed(connection)
         discovery?.connectionClosed(connection)
+        state.withLock { $0.catalogues }?.connectionClosed(connection)
     }
 
     /// Leaves a peer out that sent what it should not have: all its connections end.

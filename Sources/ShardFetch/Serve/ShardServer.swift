@@ -25,6 +25,8 @@ final class ShardServer: Sendable {
     let store: Store
     let logger: Logger
     let servedBytes = Atomic<Int>(0)
+    /// Gives the log of a catalogue by its digest; nil where there is none of that.
+    let catalogueLog = Mutex<@Sendable (Digest) -> [UInt8]?>({ _ in nil })
 
     init(store: Store, topics: TopicTable, pool: NIOThreadPool, logger: Logger) {
         self.store = store
@@ -170,10 +172,11 @@ final class ShardServer: Sendable {
         state.withLock { $0.clients[connection.id]?.documentBytes -= bytes }
     }
 
-    /// A sealed descriptor or manifest that is here; nil where there is none.
+    /// A sealed descriptor or manifest, or a catalogue's log, that is here; nil where there is none.
     private func document(_ digest: Digest) -> [UInt8]? {
         do throws(PetalsError) {
             if let blob = store.blob(digest) { return blob.sealedDescriptor }
+            if let log = catalogueLog.withLock({ $0 })(digest) { return log }
             return try store.registry.readManifest(digest)
         } catch {
             logger.warning("a document could not be read: \(error.message)")
