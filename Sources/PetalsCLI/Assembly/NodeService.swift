@@ -34,6 +34,8 @@ final class NodeService: Sendable {
     private struct State {
         var node: Node?
         var checking: Task<Void, Never>?
+        var fetchingAhead: Task<Void, Never>?
+        var trust: SignatureRules?
         var mountPath: String?
         var unmount: (@Sendable () -> Void)?
     }
@@ -76,9 +78,25 @@ final class NodeService: Sendable {
             node?.offer(entries.flatMap(\.offeredRecords))
             node?.offer(models: ModelLibrary.offeredModels(of: entries))
         }
+        try startCatalogues(with: node)
         let checking = Task { await keepCheckingFoundFiles() }
         state.withLock { $0.checking = checking }
         return node
+    }
+
+    /// Which models may be opened; nil for all.
+    var trust: SignatureRules? { state.withLock { $0.trust } }
+
+    /// Lets only models be opened that somebody known vouches for; before they are mounted.
+    func requireSigned(_ rules: SignatureRules) { state.withLock { $0.trust = rules } }
+
+    /// Fetches the manifests of what was listed last; one such task runs at a time.
+    func fetchListedAhead(with node: Node) {
+        let library = library
+        state.withLock { state in
+            state.fetchingAhead?.cancel()
+            state.fetchingAhead = Task { await library.fetchAhead(with: node) }
+        }
     }
 
     /// Says that models are mounted, and how `umount` ends that.
@@ -92,10 +110,11 @@ final class NodeService: Sendable {
     /// Stops the node; the state folder is free when the process ends.
     func stop(clearCache: Bool) async {
         isStopping.store(true, ordering: .relaxed)
-        let (node, checking) = state.withLock { state in
-            defer { (state.node, state.checking) = (nil, nil) }
-            return (state.node, state.checking)
+        let (node, checking, ahead) = state.withLock { state in
+            defer { (state.node, state.checking, state.fetchingAhead) = (nil, nil, nil) }
+            return (state.node, state.checking, state.fetchingAhead)
         }
+        ahead?.cancel()
         checking?.cancel()
         await checking?.value
         await node?.stop()
@@ -149,6 +168,7 @@ final class NodeService: Sendable {
         case .verify(let name): .verified(try await verify(name, progress: progress))
         case .status: .status(status())
         case .unmount: try unmount()
+        case .catalogue(let request): try perform(request)
         }
     }
 
@@ -161,6 +181,7 @@ final class NodeService: Sendable {
     }
 
     func remove(_ name: String) throws(PetalsError) -> ControlResult {
+        try requireOwn(name)
         let orphans = try store.registry.removeModel(name)
         node?.forget(orphans)
         try library.reload()

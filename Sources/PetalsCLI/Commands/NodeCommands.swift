@@ -104,6 +104,7 @@ struct Mount: AsyncParsableCommand {
     var readTimeout: Double = 600
 
     @OptionGroup var cache: CacheOptions
+    @OptionGroup var signatures: SignatureOptions
 
     @Flag(help: "Keep the cache when unmounted.")
     var keepCache = false
@@ -121,6 +122,7 @@ struct Mount: AsyncParsableCommand {
         let logger = common.makeLogger(normal: .info)
         let options = try MountOptions(parsing: mountOptions)
         let bounds = try cache.bounds()
+        let rules = try signatures.rules()
         // Before anything is opened: the commonest mistakes are about links and the directory.
         for link in links { _ = try NodeService.readLink(link) }
         let point = try MountPoint.prepare(directory, options: options, logger: logger)
@@ -128,6 +130,7 @@ struct Mount: AsyncParsableCommand {
             statePath: common.state, logger: logger, bounds: bounds,
             network: try network.configuration(listenByDefault: "0.0.0.0:0"))
         try await runner.run(clearCache: !keepCache) { service in
+            if let rules { service.requireSigned(rules) }
             try await MountRun(
                 service: service, point: point, options: options, readTimeout: readTimeout,
                 links: links
@@ -218,6 +221,12 @@ struct Status: AsyncParsableCommand {
         }
         for name in status.wrongModels {
             Terminal.print("damaged  \(name) is not the file of its SHA-256")
+        }
+        for catalogue in status.catalogues {
+            Terminal.print(
+                "catalog  \(catalogue.title): \(catalogue.state), \(catalogue.models) models, "
+                    + "sequence \(catalogue.sequence)"
+                    + (catalogue.refused.map { "; a head was refused: \($0)" } ?? ""))
         }
         guard let node = status.node else { return Terminal.print("node     not running") }
         if let mount = status.mount { Terminal.print("mount    \(mount)") }
