@@ -166,4 +166,47 @@ import Testing
         #expect(code { try registry.keep(row(more)) } == .limitExceeded)
         try registry.keep(row(SampleCatalogue(seed: 1)))
     }
+
+    // MARK: Models of catalogues
+
+    /// A listed model takes no name from the user's own, and gives way to them.
+    @Test func listedModelsMakeRoom() throws {
+        let registry = try open()
+        let (a, b) = (try TestBlob(seed: 1, size: 70_000), try TestBlob(seed: 2, size: 70_000))
+        let owner = try SampleCatalogue().id
+        try registry.addListed(a.model("x"), blobs: [a.row], of: owner)
+        #expect(try registry.listedModels() == ["x": owner])
+        #expect(try registry.models() == [a.model("x")])
+        try registry.requireFree("x")
+        try registry.add(b.model("x"), blobs: [b.row])
+        #expect(try registry.models() == [b.model("x")])
+        #expect(try registry.listedModels().isEmpty)
+        #expect(code { try registry.requireFree("x") } == .badInput)
+        #expect(
+            code { try registry.addListed(a.model("x"), blobs: [a.row], of: owner) } == .badInput)
+        // What is open of the retired one is still known, until the next start.
+        #expect(try Set(registry.blobs().map(\.blobID)) == [a.id, b.id])
+        try registry.addListed(a.model("y"), blobs: [a.row], of: owner)
+        try registry.retire(["y", "x", "nothing"])
+        #expect(try registry.models() == [b.model("x")])
+        #expect(try registry.removeRetired() == [a.id])
+        #expect(try registry.blobs() == [b.row])
+        #expect(try registry.removeRetired().isEmpty)
+    }
+
+    @Test func aListedModelBecomesTheUsersOwn() throws {
+        let registry = try open()
+        let blob = try TestBlob(size: 70_000)
+        let owner = try SampleCatalogue().id
+        try registry.addListed(blob.model("x"), blobs: [blob.row], of: owner)
+        try registry.makeOwn(["x", "nothing"])
+        #expect(try registry.listedModels().isEmpty)
+        try registry.retire(["x"])
+        #expect(try registry.models() == [blob.model("x")])
+        #expect(code { try registry.add(blob.model("x")) } == .badInput)
+        // Forgetting it forgets the mark.
+        try registry.addListed(blob.model("z"), blobs: [blob.row], of: owner)
+        _ = try registry.removeModel("z")
+        #expect(try registry.listedModels().isEmpty)
+    }
 }

@@ -22,7 +22,6 @@ extension NodeService {
             }
             fetchListedAhead(with: node)
         }
-        fetchListedAhead(with: node)
     }
 
     /// Carries out a request about catalogues.

@@ -90,10 +90,12 @@ final class NodeService: Sendable {
     /// Lets only models be opened that somebody known vouches for; before they are mounted.
     func requireSigned(_ rules: SignatureRules) { state.withLock { $0.trust = rules } }
 
-    /// Fetches the manifests of what was listed last; one such task runs at a time.
+    /// Fetches the manifests of what was listed last, where models are mounted; one such task runs
+    /// at a time.
     func fetchListedAhead(with node: Node) {
         let library = library
         state.withLock { state in
+            guard state.mountPath != nil else { return }
             state.fetchingAhead?.cancel()
             state.fetchingAhead = Task { await library.fetchAhead(with: node) }
         }
@@ -105,6 +107,7 @@ final class NodeService: Sendable {
             state.mountPath = path
             state.unmount = unmount
         }
+        if let node { fetchListedAhead(with: node) }
     }
 
     /// Stops the node; the state folder is free when the process ends.

@@ -13,8 +13,11 @@ extension TreeStore {
     /// The model whose manifest has to arrive before `inode` can be opened or looked into; nil
     /// where none has to.
     func awaited(_ inode: Inode) -> MountedModel? {
-        guard let tree = state.withLock({ $0.tree(of: inode) }), tree.isAnnounced,
-            tree.node(of: inode) != nil, tree.model.refusal == nil
+        let shown = state.withLock { state in
+            state.tree(of: inode).flatMap { state.isRetired($0) ? nil : $0 }
+        }
+        guard let tree = shown, tree.isAnnounced, tree.node(of: inode) != nil,
+            tree.model.refusal == nil
         else { return nil }
         return tree.model
     }
@@ -39,4 +42,9 @@ extension TreeStore {
             if let reply = slot.take() { reply.answer(error: isHere ? .stale : .tryAgain) }
         }
     }
+}
+
+extension TreeStore.State {
+    /// Whether a version is not shown any more, and only held by the kernel.
+    func isRetired(_ tree: ModelTree) -> Bool { retired.contains(tree.firstInode) }
 }

@@ -55,6 +55,7 @@ extension TreeStore {
             throw .inputOutput
         }
         guard let entry = tree.entry(of: node) else {
+            if state.withLock({ $0.isRetired(tree) }) { throw .stale }
             logPending(tree.model)
             throw .tryAgain
         }
@@ -184,7 +185,7 @@ extension TreeStore {
                 case .directory(let children) = tree.nodes[node].content
             else { throw .notDirectory }
             // Not an empty directory, but one that nobody knows yet.
-            guard !tree.isAnnounced else { throw .tryAgain }
+            guard !tree.isAnnounced else { throw state.isRetired(tree) ? .stale : .tryAgain }
             let parent = node == 0 ? Self.rootInode : tree.inode(of: tree.nodes[node].parent)
             return dots(inode, parent: parent)
                 + children.map {

@@ -64,7 +64,9 @@ extension TreeStore {
             guard let node = tree.node(of: parent), tree.nodes[node].isDirectory else {
                 throw .errno(.notDirectory)
             }
-            guard !tree.isAnnounced else { throw .pending(tree.model) }
+            guard !tree.isAnnounced else {
+                throw state.isRetired(tree) ? .errno(.stale) : .pending(tree.model)
+            }
             guard let child = tree.child(of: node, named: name) else { throw .errno(.notFound) }
             return (tree.inode(of: child), tree)
         }

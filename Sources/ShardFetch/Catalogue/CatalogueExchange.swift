@@ -52,6 +52,9 @@ final class CatalogueExchange: Sendable {
         var expected: [CatalogueID: CatalogueHead] = [:]
         var notedAt: [CatalogueID: Instant] = [:]
         var observer: (@Sendable (CatalogueID) -> Void)?
+        /// The latest delegations that owners' items in the DHT named.
+        var delegations: [CatalogueID: SignedDelegation] = [:]
+        var itemObserver: (@Sendable ([MutableItem], Set<ItemSchedule.Name>) -> Void)?
     }
 
     /// Seconds that one peer may take to give a log.
@@ -65,9 +68,9 @@ final class CatalogueExchange: Sendable {
     let registry: Registry
     let documents: DocumentFetcher
     let logger: Logger
-    private let pool: NIOThreadPool
+    let pool: NIOThreadPool
     private let today: @Sendable () -> UInt32
-    private let time: @Sendable () -> Int
+    let time: @Sendable () -> Int
     private let blame: @Sendable (PeerConnection, String) -> Void
 
     init(
@@ -99,6 +102,7 @@ final class CatalogueExchange: Sendable {
         }
         for connection in connections { sayFollows(connection) }
         tellAll()
+        tellItems()
     }
 
     /// Follows the topics of a new day; called once a second.
@@ -394,6 +398,7 @@ final class CatalogueExchange: Sendable {
                 \(offered.head.sequence) now, with \(log.entries.count) models
                 """)
             tellAll()
+            tellItems()
             observer?(id)
         } catch {
             refuse(id, error.message, from: connection)

@@ -16,6 +16,9 @@ extension Node {
             }
         }
         try catalogues.reload()
+        guard let dht else { return }
+        dht.observeItems { catalogues.hear($0) }
+        catalogues.observeItems { [weak dht] in dht?.setItems(puts: $0, gets: $1) }
     }
 
     /// Reads again which catalogues are followed or signed here, and their heads: after each change

@@ -29,7 +29,7 @@ package final class Node: Sendable {
     private let router: ConnectionRouter
     let discovery: Discovery
     let catalogues: CatalogueExchange
-    private let dht: DistributedHashTable?
+    let dht: DistributedHashTable?
     private let state = Mutex(State())
 
     private struct State {
