@@ -109,7 +109,7 @@ extension Registry {
                 database,
                 sql: """
                     SELECT owner, own, followed, name, peers, delegation, head, heard_at, added_at
-                    FROM catalogues ORDER BY added_at, owner
+                    FROM catalogues ORDER BY added_at, rowid
                     """)
         }
         return rows.compactMap(row)

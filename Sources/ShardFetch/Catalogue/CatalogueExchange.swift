@@ -57,8 +57,6 @@ final class CatalogueExchange: Sendable {
         var itemObserver: (@Sendable ([MutableItem], Set<ItemSchedule.Name>) -> Void)?
     }
 
-    /// Seconds that one peer may take to give a log.
-    static let logSecondsMax: Instant = 30
     /// Seconds between two notes on the disk that a known head was heard of again.
     private static let noteSeconds: Instant = 60
     /// Refusals that are remembered of one catalogue.
@@ -197,7 +195,7 @@ final class CatalogueExchange: Sendable {
         connection.send(.followCatalogues(topics))
     }
 
-    private func tellAll() {
+    func tellAll() {
         for connection in state.withLock({ $0.clients.values.map(\.connection) }) {
             tell(connection)
         }
@@ -285,7 +283,7 @@ final class CatalogueExchange: Sendable {
     }
 
     /// Says and remembers why a head was refused.
-    private func refuse(
+    func refuse(
         _ id: CatalogueID, _ reason: String, from connection: PeerConnection?,
         level: Logger.Level = .warning
     ) {
@@ -304,7 +302,7 @@ final class CatalogueExchange: Sendable {
             """)
     }
 
-    private func keepEvidence(
+    func keepEvidence(
         _ offered: CatalogueSigning.CheckedHead, log: [UInt8]?,
         against known: CatalogueSigning.CheckedHead?, from connection: PeerConnection?
     ) throws(PetalsError) {
@@ -319,100 +317,6 @@ final class CatalogueExchange: Sendable {
                 + "the known \(known.head.sequence)); both heads are kept, ask the owner",
             from: connection)
         state.withLock { $0.observer }?(id)
-    }
-
-    // MARK: Logs
-
-    private func fetch(
-        _ offered: CatalogueSigning.CheckedHead, from connection: PeerConnection?
-    ) {
-        let digest = offered.head.logDigest
-        let isFirst = state.withLock { state in
-            if state.fetching[digest] == nil {
-                state.fetching[digest] = []
-                return true
-            }
-            if let connection { state.fetching[digest]?.append(connection) }
-            return false
-        }
-        guard isFirst else { return }
-        Task { [self] in
-            var teller = connection
-            while true {
-                let source = teller
-                if let bytes = await log(of: offered.head, from: source) {
-                    await onPool { [self] in take(offered, log: bytes, from: source) }
-                    break
-                }
-                let next = state.withLock { state in
-                    state.fetching[digest]?.isEmpty == false
-                        ? state.fetching[digest]?.removeFirst() : nil
-                }
-                guard let next else { break }
-                teller = next
-            }
-            state.withLock { $0.fetching[digest] = nil }
-        }
-    }
-
-    private func log(of head: CatalogueHead, from teller: PeerConnection?) async -> [UInt8]? {
-        let end = MonotonicClock.now + Self.logSecondsMax
-        // What the DHT tells of is given by whoever is connected.
-        let tellers = teller.map { [$0] } ?? documents.connections
-        for connection in tellers {
-            let bytes = await documents.fetch(
-                head.logDigest, from: connection, bytesMax: head.logBytes, end: end)
-            if let bytes { return bytes }
-        }
-        return nil
-    }
-
-    private func take(
-        _ offered: CatalogueSigning.CheckedHead, log bytes: [UInt8],
-        from connection: PeerConnection?
-    ) {
-        let id = offered.head.owner
-        do throws(PetalsError) {
-            let known = state.withLock { $0.known[id] ?? nil }
-            let (log, extends) = try CatalogueSigning.check(
-                log: bytes, of: offered, knowing: known)
-            if !extends, let known {
-                guard offered.head.issue > known.head.issue else {
-                    return try keepEvidence(offered, log: bytes, against: known, from: connection)
-                }
-                logger.warning(
-                    """
-                    the owner of the catalogue “\(ModelPath.printable(log.title))” has replaced \
-                    what was signed before: it has another log from sequence 1 on
-                    """)
-            }
-            guard try registry.accept(offered, log: log, heardAt: time()) else { return }
-            let observer = state.withLock { state in
-                if state.known[id] != nil { state.known[id] = .some(offered) }
-                if !log.title.isEmpty { state.names[id] = log.title }
-                return state.observer
-            }
-            logger.info(
-                """
-                the catalogue “\(ModelPath.printable(log.title))” has sequence \
-                \(offered.head.sequence) now, with \(log.entries.count) models
-                """)
-            tellAll()
-            tellItems()
-            observer?(id)
-        } catch {
-            refuse(id, error.message, from: connection)
-        }
-    }
-
-    /// Runs what hashes and writes on a worker.
-    private func onPool(_ work: @escaping @Sendable () -> Void) async {
-        await withCheckedContinuation { continuation in
-            pool.submit { poolState in
-                if case .active = poolState { work() }
-                continuation.resume()
-            }
-        }
     }
 }
 
