@@ -48,14 +48,7 @@ extension ControlMessage {
             var peers: [ExchangedPeer] = []
             for peer in exchange.peers { peers.append(try ExchangedPeer(message: peer)) }
             self = .peerExchange(peers)
-        case .followCatalogues(let follow):
-            guard follow.topics.count <= Limits.cataloguesMax else {
-                throw PetalsError(
-                    .limitExceeded, "a peer follows \(follow.topics.count) catalogues")
-            }
-            var topics: [Topic] = []
-            for topic in follow.topics { topics.append(try Topic(field: topic)) }
-            self = .followCatalogues(topics)
+        case .followCatalogues(let follow): self = .followCatalogues(try Self.topics(follow))
         case .catalogueNews(let news):
             guard news.head.count <= Limits.catalogueHeadBytesMax else {
                 throw PetalsError(.limitExceeded, "a peer tells of a catalogue's head at length")
@@ -65,6 +58,15 @@ extension ControlMessage {
         case .pong(let pong): self = .pong(pong.token)
         case nil: self = .unknown
         }
+    }
+
+    private static func topics(_ follow: PBFollowCatalogues) throws(PetalsError) -> [Topic] {
+        guard follow.topics.count <= Limits.cataloguesMax else {
+            throw PetalsError(.limitExceeded, "a peer follows \(follow.topics.count) catalogues")
+        }
+        var topics: [Topic] = []
+        for topic in follow.topics { topics.append(try Topic(field: topic)) }
+        return topics
     }
 
     /// The bytes of a control frame's body.
