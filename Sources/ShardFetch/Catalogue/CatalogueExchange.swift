@@ -92,7 +92,16 @@ final class CatalogueExchange: Sendable {
         let rows = try registry.catalogues()
         let connections = state.withLock { state in
             let former = Set(state.known.keys)
-            state.known = Dictionary(rows.map { ($0.id, $0.head) }, uniquingKeysWith: { a, _ in a })
+            let before = state.known
+            state.known = [:]
+            for row in rows {
+                // One that was accepted while the rows were read is higher than they say.
+                let heard = before[row.id] ?? nil
+                let isHigher = heard.map { heard in
+                    row.head.map { heard.head.isNewer(than: $0.head) } ?? true
+                }
+                state.known[row.id] = .some(isHigher == true ? heard : row.head)
+            }
             state.names = Dictionary(rows.map { ($0.id, $0.name) }, uniquingKeysWith: { a, _ in a })
             state.day = nil
             state.index(today: today())

@@ -10,6 +10,7 @@
 //   DialPlan         merges what they find into one order of dials; a pure machine, and the place
 //                    of all rules about whom not to dial (`DialRules`, `HintSample`)
 //   LookupSchedule   when to look for a topic; a pure machine
+//   ItemSchedule     when to store and look for items of the DHT; a pure machine
 //   Discovery        the shell around them: asks the node what it has and lacks, the sources where
 //                    that may be, and has the transport dial
 //   ExchangeBook     what peers are told of each other; a pure machine
