@@ -149,14 +149,14 @@ extension MountTests {
                 }
                 let first = try await world.serve("publisher")
                 // Without a mount no manifest is asked for.
-                let helper = try await world.serve(
+                let follower = try await world.serve(
                     "reader", at: "127.0.0.1:0", "--peer", first.address)
                 _ = try await world.petals("reader", "catalog", "follow", link).succeeded()
                 try await World.wait("the catalogue to come") {
                     try await world.petals("reader", "catalog", "ls", "--json")
                         .decode([CatalogueReport].self).first?.sequence == 3
                 }
-                for relay in [first, helper] {
+                for relay in [first, follower] {
                     relay.child.send(SIGTERM)
                     _ = try await relay.child.finish().succeeded()
                 }
