@@ -5,7 +5,7 @@ internal import Synchronization
 
 extension Node {
     /// Cells wanted at a time by work that nobody waits for: 64 MiB, twice what may be under way.
-    static let wholeCellsAtOnce = 256
+    package static let wholeCellsAtOnce = 256
 
     /// Looks, 20 ms apart, after which cells that came and went are asked for again.
     static let looksBeforeAsking = 50
@@ -20,10 +20,13 @@ extension Node {
     /// Fetches whole shards of a blob, and the trees of all shards of their groups, so that this
     /// node can vouch for what others rebuild.
     ///
-    /// - Parameter progress: called with the number of bytes that came since the last call.
+    /// - Parameters:
+    ///   - cellsAtOnce: how many cells are wanted at a time.
+    ///   - progress: called with the number of bytes that came since the last call.
     /// - Throws: `PetalsError.cancelled`; `.noSpace` or `.system` where the disk does not take it.
     package func fetchWhole(
-        _ session: BlobSession, shards: [ShardIndex], progress: @Sendable (Int) -> Void
+        _ session: BlobSession, shards: [ShardIndex], cellsAtOnce: Int = Node.wholeCellsAtOnce,
+        progress: @Sendable (Int) -> Void
     ) async throws(PetalsError) {
         let geometry = session.geometry
         engine.joinEverywhere(session)
@@ -32,9 +35,9 @@ extension Node {
             let cells = (0..<geometry.cellCount(of: shard)).map {
                 CellAddress(shard: shard, cell: CellIndex($0))
             }
-            for start in stride(from: 0, to: cells.count, by: Self.wholeCellsAtOnce) {
+            for start in stride(from: 0, to: cells.count, by: cellsAtOnce) {
                 var missing = Set(
-                    cells[start..<min(start + Self.wholeCellsAtOnce, cells.count)]
+                    cells[start..<min(start + cellsAtOnce, cells.count)]
                         .filter { !isWhole($0, session) })
                 engine.wantBulk(session, missing.sorted())
                 var looks = 0
