@@ -20,9 +20,9 @@ import Testing
 
     /// Donors with a quota of exactly one copy of every shard in all hold every shard of each group
     /// at another donor, for all small shapes, and keep it so when the publisher goes.
-    @Test(arguments: 2...8) func exactQuotasEndWithEveryShardElsewhere(n: Int) throws {
+    @Test(arguments: 2...6) func exactQuotasEndWithEveryShardElsewhere(n: Int) throws {
         for (k, groups) in (1..<n).flatMap({ k in [1, 2, 3].map { (k, $0) } }) {
-            for seed in UInt64(1)...3 {
+            for seed in UInt64(1)...2 {
                 let geometries = try (0..<groups).map { _ in try Self.geometry(k, n) }
                 var swarm = DonorSwarm(geometries: geometries, seed: seed)
                 swarm.join(.seeder, seed: 1000 + seed)
@@ -30,7 +30,7 @@ import Testing
                 for donor in 0..<n {
                     swarm.join(.donor, quota: quota, seed: 100 * seed + UInt64(donor))
                 }
-                swarm.run(seconds: 240)
+                swarm.run(seconds: 60)
                 for group in swarm.groupsOfShards {
                     let spread = swarm.spread(group)
                     #expect(spread == n, "k \(k) n \(n) groups \(groups) seed \(seed): \(spread)")
@@ -39,20 +39,20 @@ import Testing
                 #expect(
                     takes == n * groups, "k \(k) n \(n) groups \(groups) seed \(seed): \(takes)")
                 swarm.leave(0)
-                swarm.run(seconds: 300)
+                swarm.run(seconds: 100)
                 #expect(swarm.takes == takes && swarm.drops == 0, "nothing moves any more")
             }
         }
     }
 
     /// Twelve donors, two groups of 8 + 4; four go at once; four fresh ones make up for them.
-    @Test(arguments: UInt64(1)...6) func whatIsLostIsMadeAgainOnce(seed: UInt64) throws {
+    @Test(arguments: UInt64(1)...3) func whatIsLostIsMadeAgainOnce(seed: UInt64) throws {
         let geometries = try [Self.geometry(8, 12), Self.geometry(8, 12, groups: 2)]
         var swarm = DonorSwarm(geometries: geometries, seed: seed)
         swarm.join(.seeder, seed: 1000 + seed)
         let quota = swarm.copyBytes / 12
         for donor in 0..<12 { swarm.join(.donor, quota: quota, seed: 100 * seed + UInt64(donor)) }
-        swarm.run(seconds: 200)
+        swarm.run(seconds: 60)
         for group in swarm.groupsOfShards { #expect(swarm.spread(group) == 12) }
         swarm.leave(0)
         swarm.run(seconds: 30)

@@ -155,7 +155,7 @@ extension DonationPlan {
         let safety: Double
         if group.available >> UInt64(column) & 1 == 1 {
             safety =
-                Double(group.weights[column]) / Double(Self.unit) / max(0.1, rules.copiesTarget)
+                Double(group.levels[column]) / Double(Self.unit) / max(0.1, rules.copiesTarget)
         } else {
             safety = Double(group.slack) / Double(group.n - group.k)
         }

@@ -38,10 +38,10 @@ extension DonationPlan {
         }
         decidesAt = min(decidesAt, dwellsUntil)
         for (index, column) in others {
-            guard let group = groups[index],
-                gain(of: wanted.column, at: wanted.index, for: column, at: index, now: now)
-                    > rules.swapGain
-            else { continue }
+            guard let group = groups[index] else { continue }
+            // A shard that nobody has is worth any that somebody else keeps.
+            let gain = gain(of: wanted.column, at: wanted.index, for: column, at: index, now: now)
+            guard wanted.way == .rebuild || gain > rules.swapGain else { continue }
             let bit = UInt64(1) << UInt64(column)
             let keepers = keepers(of: column, in: group)
             let dueAt = begin + rules.dropTurnSeconds * Double(keepers.dropFirst)
@@ -91,24 +91,22 @@ extension DonationPlan {
     private func commonest(
         _ count: Int, where condition: (Group, _ column: Int) -> Bool
     ) -> [(index: Int, column: Int)] {
-        var found: [(coming: Int, weight: Double, index: Int, column: Int)] = []
+        var found: [(coming: Int, level: Int, index: Int, column: Int)] = []
         for (index, group) in groups.enumerated() {
             guard let group, group.held | group.coming != 0 else { continue }
-            let demand = group.demand(now: decidedAt, halfLife: rules.demandSeconds)
-            let bonus = Double(Self.unit) * log2(1 + demand) / 2
             for column in 0..<group.n where condition(group, column) {
                 let bit = UInt64(1) << UInt64(column)
                 guard (group.held | group.coming) & bit != 0 else { continue }
                 found.append(
                     (
                         group.coming & bit != 0 ? 1 : 0,
-                        Double(group.weights[column]) - bonus, index, column
+                        group.levels[column], index, column
                     ))
             }
         }
         found.sort {
-            ($1.coming, $1.weight, $1.index, $1.column)
-                < ($0.coming, $0.weight, $0.index, $0.column)
+            ($1.coming, $1.level, $1.index, $1.column)
+                < ($0.coming, $0.level, $0.index, $0.column)
         }
         return found.prefix(count).map { ($0.index, $0.column) }
     }
@@ -129,7 +127,7 @@ extension DonationPlan {
     }
 
     /// How much better all is if this donor has one shard in the place of another: the sum over
-    /// shards of 1 - 4^(-weight), by how much they are asked for.
+    /// shards of 1 - 4^(-level).
     private func gain(
         of wanted: Int, at target: Int, for dropped: Int, at source: Int, now: Instant
     ) -> Double {
@@ -151,8 +149,9 @@ extension DonationPlan {
         var sum = 0.0
         for column in 0..<group.n {
             let weight = group.weights[column] + (mine >> UInt64(column) & 1 == 1 ? own : 0)
-            sum += 1 - exp2(-2 * Double(weight) / Double(Self.unit))
+            let level = Self.level(weight, demand: demand)
+            sum += 1 - exp2(-2 * Double(level) / Double(Self.unit))
         }
-        return sum * (1 + demand)
+        return sum
     }
 }

@@ -49,6 +49,8 @@ extension DonationPlan {
 
         /// The weight of other peers at each shard, in `unit`s a peer.
         private(set) var weights: [Int]
+        /// The same, less for shards that are asked for (`level`).
+        private(set) var levels: [Int]
         /// Shards that somebody can give, this node among them.
         private(set) var available: UInt64 = 0
         /// Shards that a peer is getting, and nobody has.
@@ -73,6 +75,7 @@ extension DonationPlan {
             salt = DonationPlan.mix(words.0 ^ DonationPlan.mix(words.1 &+ UInt64(group)))
             since = Array(repeating: now, count: n)
             weights = Array(repeating: 0, count: n)
+            levels = weights
         }
 
         /// All of the group that this node keeps or is getting.
@@ -113,8 +116,10 @@ extension DonationPlan {
             let before = (available: available, wanted: wanted, weights: weights)
             weigh(plan, now: now)
             let demand = demand(now: now, halfLife: plan.rules.demandSeconds)
-            let bonus = Int(Double(DonationPlan.unit) * log2(1 + demand) / 2)
             let target = Int(plan.rules.copiesTarget * Double(DonationPlan.unit))
+            for column in 0..<n {
+                levels[column] = DonationPlan.level(weights[column], demand: demand)
+            }
             wanted = 0
             (rarity, rare) = (.max, 0)
             let canRebuild = available.nonzeroBitCount >= k
@@ -125,13 +130,13 @@ extension DonationPlan {
                 if !isHere && before.available & bit != 0 || 2 * fall >= DonationPlan.unit {
                     since[column] = now
                 }
-                guard mine & bit == 0, weights[column] - bonus < target,
+                guard mine & bit == 0, levels[column] < target,
                     isHere || canRebuild && pledged & bit == 0
                 else { continue }
                 wanted |= bit
                 let isNew = before.wanted & bit == 0 && hasBeenSeen
                 if isNew, isHere { since[column] = now }
-                let quarters = (4 * (weights[column] - bonus)).quotient(by: DonationPlan.unit)
+                let quarters = 4 * levels[column] / DonationPlan.unit
                 if quarters < rarity { (rarity, rare) = (quarters, 0) }
                 if quarters == rarity { rare |= bit }
             }
@@ -182,18 +187,20 @@ extension DonationPlan {
         }
     }
 
+    /// How well a shard is provided for, given its weight and how often its group is read.
+    ///
+    /// The first copy counts the same for all, so that nothing is lost for what is read much; of
+    /// what is read, more copies are needed beyond that: with fourfold demand twice as many.
+    static func level(_ weight: Int, demand: Double) -> Int {
+        guard weight > unit, demand > 0 else { return weight }
+        return unit + Int(Double(weight - unit) / (1 + log2(1 + demand) / 2))
+    }
+
     /// Spreads 64 bits so that each depends on all (SplitMix64's last step).
     static func mix(_ value: UInt64) -> UInt64 {
         var mixed = value &+ 0x9e37_79b9_7f4a_7c15
         mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
         mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
         return mixed ^ mixed >> 31
-    }
-}
-
-extension Int {
-    /// The quotient, rounded down.
-    fileprivate func quotient(by divisor: Int) -> Int {
-        self >= 0 ? self / divisor : -((divisor - 1 - self) / divisor)
     }
 }

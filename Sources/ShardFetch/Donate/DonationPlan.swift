@@ -22,7 +22,8 @@
 // what the first did. So a lost shard is made once, though twelve donors saw it go.
 //
 // Every move makes the whole better by more than a margin. The worth of the shards of a group is
-// the sum of 1 - 4^(-weight); all donors compute the same sum, so a move that is good for one is
+// the sum of 1 - 4^(-level), and the level grows with the weight, the slower the more its group is
+// read; all donors compute the same sum, so a move that is good for one is
 // good for all, and moves come to an end.
 //
 // The last copy is never dropped. A shard goes only for one that is worth more, and only if a peer
@@ -120,7 +121,7 @@ package struct DonationPlan: Sendable {
     /// The numbers of the policy; simulations try others.
     package struct Rules: Hashable, Sendable {
         /// Independent copies of a shard, 1 for each peer that can fail, from which on it is common
-        /// enough without demand; each fourfold demand adds one.
+        /// enough without demand; what is read is to have more (`level`).
         package var copiesTarget = 3.0
         /// Shards that are pledged and not here yet; the shell gets a few of them at a time.
         package var takesAtOnce = 8
