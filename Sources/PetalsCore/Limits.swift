@@ -132,7 +132,8 @@ package enum Limits {
             exchangedPeersMax * (32 + 24 * exchangedTopicsMax) < controlBytesMax,
             "peer exchange fits one message")
         precondition(
-            5 * pledgedShardsMax + 64 <= controlBytesMax, "what is kept of a topic fits one message")
+            5 * pledgedShardsMax + 64 <= controlBytesMax, "what is kept of a topic fits one message"
+        )
         precondition(2 * discoveredPeersMax < peersMax, "others find room beside them")
         precondition(
             dialsUnderWayMax > dialsPerSecondMax * 2 * Int(handshakeSecondsMax),

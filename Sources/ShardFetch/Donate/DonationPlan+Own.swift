@@ -112,13 +112,26 @@ extension DonationPlan {
         decideSoon(now)
     }
 
-    /// A shard that was held is damaged or gone.
-    package mutating func lost(_ shard: Shard, now: Instant) {
+    /// A part of a shard that was held is damaged or gone: the shell gets it again.
+    ///
+    /// - Returns: false where the shard is not held, or is being got.
+    package mutating func resumes(_ shard: Shard, now: Instant) -> Bool {
         guard let (index, bit) = place(shard), let group = groups[index], group.held & bit != 0
-        else { return }
-        used -= group.length
-        note(shard, now: now) { $0.held &= ~$1 }
-        decideSoon(now)
+        else { return false }
+        takesUnderWay += 1
+        note(shard, now: now) { group, bit in
+            group.held &= ~bit
+            group.coming |= bit
+        }
+        return true
+    }
+
+    /// The shards that are held because of this plan, and here as far as it knows.
+    package var held: [Shard] {
+        groups.flatMap { group -> [Shard] in
+            guard let group else { return [] }
+            return group.shards(of: group.held).map { Shard(group.blob, $0) }
+        }
     }
 
     /// Peers asked for bytes of a shard because somebody reads them.

@@ -23,6 +23,8 @@ package final class Donor: Sendable {
         /// Blobs in the order in which their topics have their turn.
         var turn = 0
         var turnsAt: Instant = 0
+        /// When what is held is looked at again.
+        var looksAt: Instant = 0
     }
 
     /// Shards that are got at a time.
@@ -32,6 +34,8 @@ package final class Donor: Sendable {
     /// Topics that are joined in turn where there are more than a connection may have.
     static let topicsInTurn = 16
     static let turnSeconds: Instant = 20
+    /// Seconds between two looks at whether what is held is whole.
+    static let lookSeconds: Instant = 10
 
     let state: Mutex<State>
     let auditor: ClaimAuditor
@@ -116,8 +120,10 @@ package final class Donor: Sendable {
         }
         var byHand = 0
         var kept: [BlobID: [ShardIndex]] = [:]
+        let donatedTo = blobs
         for blob in store.allBlobs() {
-            let own = Set(chosen[blob.id] ?? [])
+            // Of a model that is not donated to any more, it counts as if a person wanted it.
+            let own = Set(donatedTo.contains(blob.id) ? chosen[blob.id] ?? [] : [])
             let others = blob.keptShards().subtracting(own).sorted()
             kept[blob.id] = others
             byHand += others.filter { blob.shardClass(of: $0) == .held }
@@ -183,6 +189,7 @@ package final class Donor: Sendable {
     /// Has the plan look at what has changed, and does what it says.
     private func step() async {
         takeTurns()
+        resumeDamaged()
         let now = MonotonicClock.now
         let actions = state.withLock { state -> [DonationPlan.Action] in
             guard state.plan.wakesAt <= now else { return [] }
@@ -227,6 +234,24 @@ package final class Donor: Sendable {
         for session in turn { node.engine.joinEverywhere(session) }
     }
 
+    /// Gets again what was found damaged of shards that are held.
+    private func resumeDamaged() {
+        let now = MonotonicClock.now
+        let damaged = state.withLock { state -> Int in
+            guard now >= state.looksAt else { return 0 }
+            state.looksAt = now + Self.lookSeconds
+            let damaged = state.plan.held.filter {
+                state.sessions[$0.blob]?.stored.isWhole($0.index) == false
+                    && state.plan.resumes($0, now: now)
+            }
+            state.waiting += damaged.map { ($0, .fetch) }
+            return damaged.count
+        }
+        guard damaged > 0 else { return }
+        logger.warning("donating: \(damaged) shards are damaged; what is missing is got again")
+        startNext()
+    }
+
     private func check(_ peer: DonationPlan.Peer, _ shard: DonationPlan.Shard) {
         let found = state.withLock { ($0.sessions[shard.blob], $0.connections[peer]?.last) }
         let task = Task { [self] in
@@ -234,8 +259,8 @@ package final class Donor: Sendable {
             if let session = found.0, let connection = found.1 {
                 verdict = await auditor.audit(session, shard.index, at: connection)
             }
-            if verdict == .refused {
-                logger.info("peer \(peer) does not have shard \(shard.index) that it claims")
+            if verdict == .refused, let id = found.1?.peerID {
+                logger.info("peer \(id.short) does not have shard \(shard.index) that it claims")
             }
             let final = verdict
             state.withLock { $0.plan.audited(peer, shard, final, now: MonotonicClock.now) }
