@@ -168,6 +168,7 @@ import Testing
                     sql: """
                         DROP TABLE pins;
                         DROP TABLE peers;
+                        DROP TABLE donations;
                         ALTER TABLE models RENAME TO newer;
                         CREATE TABLE models (
                             name TEXT PRIMARY KEY NOT NULL, manifest_id BLOB NOT NULL,

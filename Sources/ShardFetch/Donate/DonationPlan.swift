@@ -130,7 +130,7 @@ package struct DonationPlan: Sendable {
         /// Seconds for which a blob, or a change of what peers hold, is looked at before anything
         /// is taken because of it.
         package var settleSeconds: Instant = 3
-        /// Seconds after which a shard that nobody has is rebuilt, while all others of its group are
+        /// Seconds after which a shard that nobody has is rebuilt while all others of its group are
         /// there; the fewer are left, the sooner.
         package var lossSeconds: Instant = 60
         /// Seconds between the turns of donors that could let a shard go.
