@@ -37,7 +37,9 @@ struct Petalsfs: AsyncParsableCommand {
         groupedSubcommands: [
             .init(
                 name: "Models",
-                subcommands: [Publish.self, Add.self, List.self, Info.self, Remove.self]),
+                subcommands: [
+                    Publish.self, Add.self, List.self, Info.self, Remove.self, Catalog.self,
+                ]),
             .init(
                 name: "Nodes",
                 subcommands: [Mount.self, Unmount.self, Serve.self, Hold.self, Status.self]),

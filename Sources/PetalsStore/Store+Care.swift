@@ -76,6 +76,7 @@ extension Store {
         let folder = context.folder
         let live = Set(allBlobs().map(\.id))
         try releasePins()
+        try remove(blobs: try registry.removeRetired())
         try registry.removeOrphans(sparing: try collectDrafts())
         let blobs = Set(try registry.blobs().map(\.blobID))
         try remove(blobs: live.subtracting(blobs).sorted())

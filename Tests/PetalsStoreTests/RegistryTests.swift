@@ -169,6 +169,9 @@ import Testing
                         DROP TABLE pins;
                         DROP TABLE peers;
                         DROP TABLE donations;
+                        DROP TABLE catalogue_models;
+                        DROP TABLE catalogue_evidence;
+                        DROP TABLE catalogues;
                         ALTER TABLE models RENAME TO newer;
                         CREATE TABLE models (
                             name TEXT PRIMARY KEY NOT NULL, manifest_id BLOB NOT NULL,

@@ -11,7 +11,7 @@ internal import ShardFetch
 /// a restart, `ls` shows it, and `rm` ends it.
 extension NodeService {
     /// Seconds between two looks at which models there are.
-    private static let lookSeconds = 1.0
+    private static let lookSeconds = 2.0
     /// Models whose manifests are looked for at the same time.
     private static let pendingMax = 16
 
@@ -45,9 +45,8 @@ extension NodeService {
     ///
     /// - Throws: what the registry throws.
     func registerDonated(_ link: ModelLink) throws(PetalsError) {
-        guard !library.entries.contains(where: { $0.row.manifestID == link.manifestID }) else {
-            return
-        }
+        guard try !store.registry.models().contains(where: { $0.manifestID == link.manifestID })
+        else { return }
         let relayKey =
             switch link.capability {
             case .read(let key): KeyDerivation.relayKey(of: key)
@@ -62,13 +61,23 @@ extension NodeService {
         node?.dial(Self.endpoints(link.peers))
     }
 
-    /// The models that donors are named from outside: with `serve --donate`.
-    ///
-    /// They are registered a few at a time: each has its manifest looked for.
-    private func registerNamed(with node: Node) {
-        let known = Set(library.entries.map(\.row.manifestID))
-        var pending = library.entries.count { $0.isPending }
-        for link in bounds.donatedModels where !known.contains(link.manifestID) {
+    /// The models that may be donated to: those that were named with `serve --donate`, and those
+    /// that followed catalogues list.
+    private func modelsToDonateTo() -> [ModelLink] {
+        do throws(PetalsError) {
+            return bounds.donatedModels + (try store.registry.catalogueModels().map(\.relayCap))
+        } catch {
+            logger.warning("what catalogues list cannot be read: \(error.message)")
+            return bounds.donatedModels
+        }
+    }
+
+    /// Registers models that may be donated to, a few at a time: each has its manifest looked for.
+    private func register(_ models: [ModelLink], with node: Node) {
+        let rows = library.entries.filter { $0.listing == nil }
+        let known = Set(rows.map(\.row.manifestID))
+        var pending = rows.count { $0.isPending }
+        for link in models where !known.contains(link.manifestID) {
             guard pending < Self.pendingMax else { break }
             do throws(PetalsError) {
                 try registerDonated(link)
@@ -85,8 +94,9 @@ extension NodeService {
     /// - Parameter onlyKnown: leaves out blobs whose descriptor is not here, for which it would
     ///   wait.
     private func addModels(to donor: Donor, with node: Node, onlyKnown: Bool) async {
-        if !onlyKnown { registerNamed(with: node) }
-        let named = Set(bounds.donatedModels.map(\.manifestID))
+        let models = modelsToDonateTo()
+        if !onlyKnown { register(models, with: node) }
+        let named = Set(models.map(\.manifestID))
         var grants: [BlobID: BlobGrant] = [:]
         for entry in library.entries where !entry.isPending {
             let isChosen = entry.row.origin == .held && entry.row.shards == []

@@ -202,12 +202,16 @@ extension NodeService {
 
     func summary(_ entry: ModelLibrary.Entry) -> ModelSummary {
         let manifest = entry.manifest
+        let listed = entry.listing?.entry
         return ModelSummary(
             name: entry.row.name, origin: entry.row.origin.rawValue,
+            catalogue: entry.listing?.title,
             manifest: entry.row.manifestID.hex, pending: entry.isPending, pinned: entry.isPinned,
-            size: manifest?.size ?? 0, stored: manifest?.storedSize ?? storedSize(entry),
+            size: manifest?.size ?? listed?.size ?? 0,
+            stored: manifest?.storedSize ?? storedSize(entry),
             cached: cachedSize(entry), files: manifest?.entries.count ?? 0,
-            format: manifest?.metadata.format ?? "", license: manifest?.metadata.license ?? "",
+            format: manifest?.metadata.format ?? listed?.metadata.format ?? "",
+            license: manifest?.metadata.license ?? listed?.metadata.license ?? "",
             check: entry.row.check?.rawValue)
     }
 
@@ -265,6 +269,8 @@ extension NodeService {
             cacheSize: usage.limit, cacheFree: usage.floor,
             // A disk that does not say is left out.
             diskFree: (try? store.readDiskSpace())?.free, models: library.entries.count,
-            wrongModels: wrongModels, donation: donor?.status())
+            wrongModels: wrongModels,
+            // What the registry cannot say is said by every other command.
+            catalogues: (try? catalogueSummaries()) ?? [], donation: donor?.status())
     }
 }

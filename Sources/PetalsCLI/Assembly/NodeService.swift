@@ -39,6 +39,8 @@ final class NodeService: Sendable {
         var donor: Donor?
         var donating: Task<Void, Never>?
         var checking: Task<Void, Never>?
+        var fetchingAhead: Task<Void, Never>?
+        var trust: SignatureRules?
         var mountPath: String?
         var unmount: (@Sendable () -> Void)?
     }
@@ -82,6 +84,7 @@ final class NodeService: Sendable {
             node?.offer(entries.flatMap(\.offeredRecords))
             node?.offer(models: ModelLibrary.offeredModels(of: entries))
         }
+        try startCatalogues(with: node)
         await startDonating(with: node)
         let checking = Task { await keepCheckingFoundFiles() }
         state.withLock { $0.checking = checking }
@@ -96,21 +99,40 @@ final class NodeService: Sendable {
         }
     }
 
+    /// Which models may be opened; nil for all.
+    var trust: SignatureRules? { state.withLock { $0.trust } }
+
+    /// Lets only models be opened that somebody known vouches for; before they are mounted.
+    func requireSigned(_ rules: SignatureRules) { state.withLock { $0.trust = rules } }
+
+    /// Fetches the manifests of what was listed last, where models are mounted; one such task runs
+    /// at a time.
+    func fetchListedAhead(with node: Node) {
+        let library = library
+        state.withLock { state in
+            guard state.mountPath != nil else { return }
+            state.fetchingAhead?.cancel()
+            state.fetchingAhead = Task { await library.fetchAhead(with: node) }
+        }
+    }
+
     /// Says that models are mounted, and how `umount` ends that.
     func mounted(at path: String, unmount: @escaping @Sendable () -> Void) {
         state.withLock { state in
             state.mountPath = path
             state.unmount = unmount
         }
+        if let node { fetchListedAhead(with: node) }
     }
 
     /// Stops the node; the state folder is free when the process ends.
     func stop(clearCache: Bool) async {
         isStopping.store(true, ordering: .relaxed)
-        let (node, checking) = state.withLock { state in
-            defer { (state.node, state.checking) = (nil, nil) }
-            return (state.node, state.checking)
+        let (node, checking, ahead) = state.withLock { state in
+            defer { (state.node, state.checking, state.fetchingAhead) = (nil, nil, nil) }
+            return (state.node, state.checking, state.fetchingAhead)
         }
+        ahead?.cancel()
         checking?.cancel()
         await checking?.value
         await stopDonating()
@@ -165,6 +187,7 @@ final class NodeService: Sendable {
         case .verify(let name): .verified(try await verify(name, progress: progress))
         case .status: .status(status())
         case .unmount: try unmount()
+        case .catalogue(let request): try perform(request)
         }
     }
 
@@ -177,6 +200,7 @@ final class NodeService: Sendable {
     }
 
     func remove(_ name: String) throws(PetalsError) -> ControlResult {
+        try requireOwn(name)
         let orphans = try store.registry.removeModel(name)
         node?.forget(orphans)
         try library.reload()

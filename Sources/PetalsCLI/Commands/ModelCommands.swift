@@ -82,9 +82,13 @@ struct Add: AsyncParsableCommand {
     @Option(help: "The name to register it under; the link's own unless given.")
     var name: String?
 
-    @Option(help: "Seconds to look for a file that is given by its SHA-256.")
+    @Option(
+        help: """
+            Seconds to look for a file that is given by its SHA-256, or for who signed a model.
+            """)
     var timeout: Double = 30
 
+    @OptionGroup var signatures: SignatureOptions
     @OptionGroup var network: NetworkOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var common: CommonOptions
@@ -99,7 +103,10 @@ struct Add: AsyncParsableCommand {
         let conductor = Conductor(
             options: common, network: try network.configuration(listenByDefault: nil))
         let result = try await conductor.perform(
-            .add(.init(link: text, name: name, peers: network.peers, timeout: timeout)))
+            .add(
+                .init(
+                    link: text, name: name, peers: network.peers, timeout: timeout,
+                    rules: try signatures.rules())))
         guard case .model(let model) = result else { return }
         if output.json { return try Output.printJSON(model) }
         Terminal.print(model.name)

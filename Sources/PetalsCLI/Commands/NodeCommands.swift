@@ -12,7 +12,8 @@ struct Serve: AsyncParsableCommand {
         abstract: "Runs a node without a mount: serves what it holds.",
         discussion: """
             With --donate it holds shards of models for others without being able to read them: \
-            those of the relay caps that are given now or were before. It chooses what is \
+            those of the relay caps that are given now or were before, and those that followed \
+            catalogues list. It chooses what is \
             rarest, makes again what nobody has any more, checks what its peers claim to hold, \
             and stays within the size. `petalsfs rm` ends it for a model.
             """)
@@ -31,6 +32,11 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "A file with relay caps of models to donate to, one a line.")
     var relayCaps: String?
 
+    @Option(
+        name: .customLong("follow"),
+        help: "A catalogue to follow, as `petalsfs catalog follow` does; may be repeated.")
+    var catalogues: [String] = []
+
     @OptionGroup var cache: CacheOptions
     @OptionGroup var common: CommonOptions
 
@@ -47,6 +53,11 @@ struct Serve: AsyncParsableCommand {
             network: try network.configuration(
                 listenByDefault: "0.0.0.0:0", isReachable: true))
         try await runner.run(clearCache: false) { service in
+            for catalogue in catalogues {
+                _ = try await service.perform(
+                    .catalogue(.follow(link: catalogue, peers: network.peers)),
+                    progress: { _, _ in })
+            }
             let address = service.node?.listening?.description ?? "nowhere"
             Terminal.print("listening on \(address)")
             await Signals.waitForEnd()
@@ -121,6 +132,7 @@ struct Mount: AsyncParsableCommand {
     var readTimeout: Double = 600
 
     @OptionGroup var cache: CacheOptions
+    @OptionGroup var signatures: SignatureOptions
 
     @Flag(help: "Keep the cache when unmounted.")
     var keepCache = false
@@ -138,6 +150,7 @@ struct Mount: AsyncParsableCommand {
         let logger = common.makeLogger(normal: .info)
         let options = try MountOptions(parsing: mountOptions)
         let bounds = try cache.bounds()
+        let rules = try signatures.rules()
         // Before anything is opened: the commonest mistakes are about links and the directory.
         for link in links { _ = try NodeService.readLink(link) }
         let point = try MountPoint.prepare(directory, options: options, logger: logger)
@@ -145,6 +158,7 @@ struct Mount: AsyncParsableCommand {
             statePath: common.state, logger: logger, bounds: bounds,
             network: try network.configuration(listenByDefault: "0.0.0.0:0"))
         try await runner.run(clearCache: !keepCache) { service in
+            if let rules { service.requireSigned(rules) }
             try await MountRun(
                 service: service, point: point, options: options, readTimeout: readTimeout,
                 links: links
@@ -236,6 +250,12 @@ struct Status: AsyncParsableCommand {
         if let donation = status.donation { show(donation) }
         for name in status.wrongModels {
             Terminal.print("damaged  \(name) is not the file of its SHA-256")
+        }
+        for catalogue in status.catalogues {
+            Terminal.print(
+                "catalog  \(catalogue.title): \(catalogue.state), \(catalogue.models) models, "
+                    + "sequence \(catalogue.sequence)"
+                    + (catalogue.refused.map { "; a head was refused: \($0)" } ?? ""))
         }
         guard let node = status.node else { return Terminal.print("node     not running") }
         if let mount = status.mount { Terminal.print("mount    \(mount)") }

@@ -18,6 +18,7 @@ enum ControlRequest: Codable, Sendable {
     case verify(name: String?)
     case status
     case unmount
+    case catalogue(CatalogueRequest)
 
     struct PublishRequest: Codable, Sendable {
         var path: String
@@ -41,13 +42,16 @@ enum ControlRequest: Codable, Sendable {
         var peers: [String]
         /// Seconds to look for a file that is given by its SHA-256.
         var timeout: Double
+        /// Whether a model is refused that nobody known vouches for.
+        var rules: SignatureRules?
     }
 
     /// Whether the request is served only by talking to peers.
     var needsNetwork: Bool {
         switch self {
         case .hold, .prefetch, .pin: true
-        case .add(let request): ModelReference.namesFile(request.link)
+        case .add(let request):
+            ModelReference.namesFile(request.link) || request.rules != nil
         default: false
         }
     }
@@ -78,6 +82,9 @@ enum ControlResult: Codable, Sendable {
     case evicted(EvictedModel)
     case verified(VerifySummary)
     case status(StatusSummary)
+    case catalogue(CatalogueDetails)
+    case catalogues([CatalogueSummary])
+    case text(String)
     case done
 }
 
@@ -133,6 +140,8 @@ struct ModelSummary: Codable, Sendable {
     var name: String
     /// published, added or held.
     var origin: String
+    /// The title of the catalogue that lists it; null for what the user added.
+    var catalogue: String?
     var manifest: String
     /// Whether the manifest has not arrived yet.
     var pending: Bool
@@ -151,7 +160,9 @@ struct ModelSummary: Codable, Sendable {
     var state: String {
         if check == "mismatch" { return "damaged: not the file of its SHA-256" }
         let unchecked = check == "unchecked" ? ", not compared with its SHA-256 yet" : ""
-        return (pending ? "waits for its manifest" : origin) + (pinned ? ", pinned" : "")
+        let listed = catalogue.map { "listed by \($0)" }
+        return (listed ?? (pending ? "waits for its manifest" : origin))
+            + (pinned ? ", pinned" : "")
             + unchecked
     }
 }
@@ -192,6 +203,8 @@ struct StatusSummary: Codable, Sendable {
     var models: Int
     /// Models that are not the file of the SHA-256 by which they were found.
     var wrongModels: [String]
+    /// Catalogues that are followed or signed here.
+    var catalogues: [CatalogueSummary]
     /// What this node gives for others; absent where it does not choose shards by itself.
     var donation: DonationStatus?
 }

@@ -49,6 +49,12 @@ extension ControlMessage {
             for peer in exchange.peers { peers.append(try ExchangedPeer(message: peer)) }
             self = .peerExchange(peers)
         case .pledges(let pledges): self = try Self.pledges(pledges)
+        case .followCatalogues(let follow): self = try Self.followCatalogues(follow)
+        case .catalogueNews(let news):
+            guard news.head.count <= Limits.catalogueHeadBytesMax else {
+                throw PetalsError(.limitExceeded, "a peer tells of a catalogue's head at length")
+            }
+            self = .catalogueNews(try Topic(field: news.topic), Array(news.head))
         case .ping(let ping): self = .ping(ping.token)
         case .pong(let pong): self = .pong(pong.token)
         case nil: self = .unknown
@@ -91,11 +97,30 @@ extension ControlMessage {
         case .pledges(let pledges, let room):
             message.pledges.pledges = pledges.map(\.message)
             if let room { message.pledges.room = UInt64(clamping: room) }
+        case .followCatalogues(let topics):
+            message.followCatalogues.topics = topics.map { Data($0.bytes) }
+        case .catalogueNews(let topic, let head):
+            message.catalogueNews.topic = Data(topic.bytes)
+            message.catalogueNews.head = Data(head)
         case .ping(let token): message.ping.token = token
         case .pong(let token): message.pong.token = token
         case .unknown: break
         }
         return serializeMessage(message)
+    }
+}
+
+extension ControlMessage {
+    private static func followCatalogues(
+        _ message: PBFollowCatalogues
+    ) throws(PetalsError) -> ControlMessage {
+        guard message.topics.count <= Limits.cataloguesMax else {
+            throw PetalsError(
+                .limitExceeded, "a peer follows \(message.topics.count) catalogues")
+        }
+        var topics: [Topic] = []
+        for topic in message.topics { topics.append(try Topic(field: topic)) }
+        return .followCatalogues(topics)
     }
 }
 

@@ -22,6 +22,12 @@ package enum ControlMessage: Hashable, Sendable {
     case peerExchange([ExchangedPeer])
     /// What the sender keeps of joined topics; and, of a donor, how many bytes it has left.
     case pledges([Pledge], room: Int?)
+    /// The catalogues of which the sender wants to hear; replaces what it said before.
+    case followCatalogues([Topic])
+    /// The newest signed head of a catalogue that the receiver follows, by the topic it named.
+    ///
+    /// As it came, since one of a later version ends no connection.
+    case catalogueNews(Topic, [UInt8])
     case ping(UInt64)
     case pong(UInt64)
     /// A message of a later version: to be skipped.

@@ -14,7 +14,8 @@ extension Discovery {
         let fresh = topicsToAnnounce()
         let day = today()
         let thin = Set(
-            engine.thinSessions(holders: Self.holdersWanted).map { $0.topic(day: day) })
+            engine.thinSessions(holders: Self.holdersWanted).map { $0.topic(day: day) }
+                + thinCatalogues().map { Need.catalogue($0).topic(day: day) })
         let (added, removed) = state.withLock { state in
             state.surveyedAt = now
             state.plan.rules.networks = networks
@@ -28,7 +29,7 @@ extension Discovery {
         }
     }
 
-    /// The topics of models whose manifest is here, of blobs with any cell here, and of public
+    /// The topics of catalogues whose log and of models whose manifest is here, of blobs with any cell here, and of public
     /// files among them: the largest first, as many as are announced at all.
     private func topicsToAnnounce() -> Set<Topic> {
         let (models, isListening) = state.withLock { ($0.models, $0.isListening) }
@@ -37,13 +38,25 @@ extension Discovery {
         let held = Set(blobs.map(\.id))
         let files = server.records.offered.filter { held.contains($0.blobID) }
         let needs: [(size: Int, need: Need)] =
-            models.map { (Int.max, Need.model($0.key, relayKey: $0.value)) }
+            catalogues.demand().filter(\.isKnown).map { (Int.max, Need.catalogue($0.id)) }
+            + models.map { (Int.max, Need.model($0.key, relayKey: $0.value)) }
             + blobs.map { ($0.geometry.storedLength, .blob($0.id, relayKey: $0.relayKey)) }
             + files.map { ($0.size, .file(sha256: $0.sha256)) }
         let days = UTCDay.near(today(), secondOfDay: UTCDay.secondOfDay)
         let chosen = needs.sorted { $0.size > $1.size }
             .prefix(Limits.announcedTopicsMax / days.count)
         return Set(chosen.flatMap { item in days.map { item.need.topic(day: $0) } })
+    }
+
+    /// Catalogues of which nothing is known, or not what the DHT tells of, and that no connected
+    /// peer follows.
+    func unheardCatalogues() -> [CatalogueID] {
+        catalogues.demand().filter { $0.isBehind || (!$0.isKnown && $0.peers == 0) }.map(\.id)
+    }
+
+    /// Catalogues that few connected peers follow, who could tell of news.
+    private func thinCatalogues() -> [CatalogueID] {
+        catalogues.demand().filter { $0.peers < Self.followersWanted }.map(\.id)
     }
 
     /// The networks of this machine's interfaces.

@@ -12,6 +12,7 @@ final class ConnectionRouter: PeerConnectionDelegate {
         var discovery: Discovery?
         /// Nil for a node that does not donate.
         var donor: Donor?
+        var catalogues: CatalogueExchange?
     }
 
     private let state = Mutex(State())
@@ -26,13 +27,14 @@ final class ConnectionRouter: PeerConnectionDelegate {
     /// Names the receivers; before the first connection.
     func connect(
         engine: FetchEngine, documents: DocumentFetcher, server: ShardServer,
-        discovery: Discovery
+        discovery: Discovery, catalogues: CatalogueExchange
     ) {
         state.withLock { state in
             state.engine = engine
             state.documents = documents
             state.server = server
             state.discovery = discovery
+            state.catalogues = catalogues
         }
     }
 
@@ -73,15 +75,16 @@ final class ConnectionRouter: PeerConnectionDelegate {
             logger.debug("this node is connected with \(connection.peerID.short) already")
             return false
         }
-        let (server, documents, engine, donor) = state.withLock { state in
+        let (server, documents, engine, catalogues, donor) = state.withLock { state in
             state.connections[connection.id] = connection
-            return (state.server, state.documents, state.engine, state.donor)
+            return (state.server, state.documents, state.engine, state.catalogues, state.donor)
         }
         logger.info("connected with \(connection.peerID.short) at \(connection.address)")
         donor?.connectionOpened(connection)
         server?.connectionOpened(connection)
         documents?.connectionOpened(connection)
         engine?.connectionOpened(connection)
+        catalogues?.connectionOpened(connection)
         return true
     }
 
@@ -94,6 +97,11 @@ final class ConnectionRouter: PeerConnectionDelegate {
             return
         }
         if donor?.receive(frame, from: connection) == true { return }
+        if case .control(let message) = frame,
+            state.withLock({ $0.catalogues })?.receive(message, from: connection) == true
+        {
+            return
+        }
         if case .control(let message) = frame,
             server?.receive(message, from: connection) == true
         {
@@ -120,6 +128,7 @@ final class ConnectionRouter: PeerConnectionDelegate {
         documents?.connectionClosed(connection)
         engine?.connectionClosed(connection)
         discovery?.connectionClosed(connection)
+        state.withLock { $0.catalogues }?.connectionClosed(connection)
     }
 
     /// Leaves a peer out that sent what it should not have: all its connections end.

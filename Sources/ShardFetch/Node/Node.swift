@@ -28,7 +28,8 @@ package final class Node: Sendable {
     private let pool: NIOThreadPool
     let router: ConnectionRouter
     let discovery: Discovery
-    private let dht: DistributedHashTable?
+    let catalogues: CatalogueExchange
+    let dht: DistributedHashTable?
     private let state = Mutex(State())
 
     private struct State {
@@ -46,6 +47,7 @@ package final class Node: Sendable {
         let server: ShardServer
         let store: Store
         let logger: Logger
+        let catalogues: CatalogueExchange
     }
 
     /// Wires a node over a store; nothing listens or dials before `start()`.
@@ -70,6 +72,9 @@ package final class Node: Sendable {
         self.engine = engine
         documents = DocumentFetcher(logger: logger, blame: blame)
         server = ShardServer(store: store, topics: topics, pool: pool, logger: logger)
+        catalogues = CatalogueExchange(
+            registry: store.registry, documents: documents, pool: pool, logger: logger,
+            today: configuration.today, time: configuration.time, blame: blame)
         var rules = DialRules()
         rules.localOnly = configuration.localOnly
         rules.listening = configuration.listen.flatMap { IPAddress(parsing: $0.host) }
@@ -87,7 +92,8 @@ package final class Node: Sendable {
             sources: sources,
             node: Parts(
                 identity: identity, transport: transport, router: router, topics: topics,
-                engine: engine, server: server, store: store, logger: logger),
+                engine: engine, server: server, store: store, logger: logger, catalogues: catalogues
+            ),
             rules: rules, exchanges: configuration.exchangesPeers,
             remembers: configuration.remembersPeers, today: configuration.today)
         self.discovery = discovery
@@ -103,7 +109,9 @@ package final class Node: Sendable {
     package func start() async throws(PetalsError) {
         pool.start()
         router.connect(
-            engine: engine, documents: documents, server: server, discovery: discovery)
+            engine: engine, documents: documents, server: server, discovery: discovery,
+            catalogues: catalogues)
+        try startCatalogues()
         for blob in store.allBlobs() { announce(blob) }
         if let listen = configuration.listen {
             let endpoint = try await transport.listen(on: listen, delegate: router)
@@ -113,10 +121,13 @@ package final class Node: Sendable {
         discovery.give(configuration.peers)
         await discovery.start(listening: listening)
         let discovering = Task { [discovery] in await discovery.run() }
-        let server = server
+        let (server, catalogues) = (server, catalogues)
         let teller = Task {
             // Cancelled: the node is stopping and has nothing more to tell.
-            while (try? await Task.sleep(for: .seconds(1))) != nil { server.tellHoldings() }
+            while (try? await Task.sleep(for: .seconds(1))) != nil {
+                server.tellHoldings()
+                catalogues.followDay()
+            }
         }
         state.withLock { $0.tasks += [teller, discovering] }
     }

@@ -27,6 +27,9 @@ package struct NodeConfiguration: Sendable {
     /// The UTC day, by which topics change; tests let days pass.
     package var today: @Sendable () -> UInt32 = { UTCDay.today }
 
+    /// Seconds since 1970, by which delegations begin and end.
+    package var time: @Sendable () -> Int = { UTCDay.secondsNow }
+
     package init() {}
 }
 

@@ -29,6 +29,8 @@ final class ShardServer: Sendable {
     let donorRoom = Mutex<Int?>(nil)
     /// Told of leaves that a peer reads, for a donor; called on event loops.
     let demandWatcher = Mutex<(@Sendable (BlobID, ShardIndex, _ bytes: Int) -> Void)?>(nil)
+    /// Gives the log of a catalogue by its digest; nil where there is none of that.
+    let catalogueLog = Mutex<@Sendable (Digest) -> [UInt8]?>({ _ in nil })
 
     init(store: Store, topics: TopicTable, pool: NIOThreadPool, logger: Logger) {
         self.store = store
@@ -175,10 +177,11 @@ final class ShardServer: Sendable {
         state.withLock { $0.clients[connection.id]?.documentBytes -= bytes }
     }
 
-    /// A sealed descriptor or manifest that is here; nil where there is none.
+    /// A sealed descriptor or manifest, or a catalogue's log, that is here; nil where there is none.
     private func document(_ digest: Digest) -> [UInt8]? {
         do throws(PetalsError) {
             if let blob = store.blob(digest) { return blob.sealedDescriptor }
+            if let log = catalogueLog.withLock({ $0 })(digest) { return log }
             return try store.registry.readManifest(digest)
         } catch {
             logger.warning("a document could not be read: \(error.message)")

@@ -125,3 +125,35 @@ struct StatusReport: Decodable {
     let diskFree: Int?
     let models: Int
 }
+
+/// A line of `catalog ls --json`.
+struct CatalogueReport: Decodable {
+    let title: String
+    let link: String
+    let own: Bool
+    let followed: Bool
+    let models: Int
+    let sequence: Int
+    let peers: Int
+    let evidence: Int
+    let refused: String?
+}
+
+/// What `catalog show --json` prints.
+struct CatalogueShowReport: Decodable {
+    struct Entry: Decodable {
+        let name: String
+        let shownAs: String?
+        let manifest: String
+        let readable: Bool
+        let size: Int
+        let sha256: String?
+        let link: String
+    }
+
+    let summary: CatalogueReport
+    let issue: Int
+    let signer: String?
+    let delegated: Bool
+    let entries: [Entry]
+}
