@@ -1,5 +1,9 @@
 internal import Foundation
 internal import Glibc
+internal import PetalsCodec
+internal import PetalsCore
+internal import PetalsStore
+internal import PetalsTesting
 internal import Testing
 
 extension MountTests {
@@ -195,6 +199,41 @@ extension MountTests {
                 #expect(gone.code == 1 && gone.errors.contains("no catalogue “One”"), gone.told)
                 try await mounted.unmount(world)
             }
+        }
+
+        /// A list that is long costs no manifest: with nobody to ask, all of it is shown.
+        @Test func fiveThousandEntriesAreShown() async throws {
+            try await World.with { world in
+                let now = Int(Date().timeIntervalSince1970)
+                var sample = try SampleCatalogue(title: "Long")
+                for number in 0..<5000 {
+                    try sample.add(
+                        .entry(SampleCatalogue.entry("model-\(number).gguf", size: number)))
+                }
+                try Self.keep(sample, in: world.path("reader"), now: now)
+                let begin = ContinuousClock.now
+                let mounted = try await world.mount("reader", [], peers: [])
+                let ready = ContinuousClock.now - begin
+                let listed = try await world.run(
+                    "find", mounted.directory, "-type", "f", "-size", "-5000c", "-printf", "%s\n"
+                ).succeeded()
+                #expect(Set(listed.split(separator: "\n")).count == 5000)
+                print(
+                    "5000 entries: ready after \(ready), listed after "
+                        + "\(ContinuousClock.now - begin)")
+                try await mounted.unmount(world)
+            }
+        }
+
+        /// Writes what a node keeps of a catalogue that it follows.
+        private static func keep(_ sample: SampleCatalogue, in path: String, now: Int) throws {
+            let folder = try StateFolder(opening: path)
+            defer { folder.release() }
+            let registry = try Registry(folder: folder, logger: LogBook().logger)
+            try registry.keep(
+                CatalogueRow(id: sample.id, isFollowed: true, name: "x", addedAt: now))
+            _ = try registry.accept(
+                sample.checkedHead(now: now), log: sample.log, heardAt: now)
         }
 
         /// An owner whose key never meets a node: a delegate signs, until he may not.

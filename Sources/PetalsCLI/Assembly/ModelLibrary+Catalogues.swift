@@ -25,7 +25,10 @@ extension ModelLibrary {
 
     /// Reads again what the followed catalogues list.
     func reloadCatalogues() throws(PetalsError) {
-        state.withLock { $0.listed = nil }
+        state.withLock { state in
+            state.listed = nil
+            state.listedVersion += 1
+        }
         try reload()
     }
 
@@ -71,9 +74,12 @@ extension ModelLibrary {
 
     /// What can be read of what the followed catalogues list.
     func listed() throws(PetalsError) -> [CatalogueModel] {
-        if let listed = state.withLock({ $0.listed }) { return listed }
+        let (known, version) = state.withLock { ($0.listed, $0.listedVersion) }
+        if let known { return known }
         let listed = try store.registry.catalogueModels().filter { $0.entry.isReadable }
-        state.withLock { $0.listed = listed }
+        state.withLock { state in
+            if state.listedVersion == version { state.listed = listed }
+        }
         return listed
     }
 

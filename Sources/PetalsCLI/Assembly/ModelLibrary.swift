@@ -44,11 +44,15 @@ final class ModelLibrary: Sendable {
         var observers: [@Sendable ([Entry]) -> Void] = []
         /// What the followed catalogues list; nil where it has to be read again.
         var listed: [CatalogueModel]?
+        /// Counts how often that was the case: what was read before is not kept after.
+        var listedVersion = 0
     }
 
     let store: Store
     let logger: Logger
     let state = Mutex(State())
+    /// Held while the registry is read and observers are told, so that the latest is told last.
+    private let reloading = Mutex(())
 
     init(store: Store, logger: Logger) throws(PetalsError) {
         self.store = store
@@ -83,12 +87,18 @@ final class ModelLibrary: Sendable {
 
     /// Calls `observer` now and after each change.
     func observe(_ observer: @escaping @Sendable ([Entry]) -> Void) {
-        state.withLock { $0.observers.append(observer) }
-        observer(entries)
+        reloading.withLock { _ in
+            state.withLock { $0.observers.append(observer) }
+            observer(entries)
+        }
     }
 
     /// Reads the registry again.
     func reload() throws(PetalsError) {
+        try reloading.withLock { _ throws(PetalsError) in try reloadNow() }
+    }
+
+    private func reloadNow() throws(PetalsError) {
         let fresh = try currentEntries()
         let (entries, observers) = state.withLock { state in
             state.entries = fresh

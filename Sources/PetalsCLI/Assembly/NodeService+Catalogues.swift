@@ -22,6 +22,8 @@ extension NodeService {
             }
             fetchListedAhead(with: node)
         }
+        // News that came before somebody listened is in the registry.
+        try library.reloadCatalogues()
     }
 
     /// Carries out a request about catalogues.

@@ -4,8 +4,8 @@
 // A catalogue is a log of records that only grows, and a head that is signed over all of it. Its
 // name is the public key of its owner, so that whoever has the name can check everything else.
 //
-//   CatalogueRecord    one line of the log: a title, an entry, or the name of an entry withdrawn
-//   CatalogueLog       all records, oldest first; what they say when read from the first to the last
+//   CatalogueRecord    one line of the log: a title, an entry, or a withdrawn entry's name
+//   CatalogueLog       all records, oldest first, and what they say when they are read so
 //   CatalogueHead      owner, issue, sequence, root, digest of the log, time: what is signed
 //   SignedHead         a head with its signature; travels by itself and fits an item of the DHT
 //   CatalogueDelegation, SignedDelegation

@@ -49,7 +49,7 @@ extension ControlMessage {
             for peer in exchange.peers { peers.append(try ExchangedPeer(message: peer)) }
             self = .peerExchange(peers)
         case .pledges(let pledges): self = try Self.pledges(pledges)
-        case .followCatalogues(let follow): self = try Self.followCatalogues(follow)
+        case .followCatalogues(let follow): self = .followCatalogues(try Self.topics(follow))
         case .catalogueNews(let news):
             guard news.head.count <= Limits.catalogueHeadBytesMax else {
                 throw PetalsError(.limitExceeded, "a peer tells of a catalogue's head at length")
@@ -59,6 +59,15 @@ extension ControlMessage {
         case .pong(let pong): self = .pong(pong.token)
         case nil: self = .unknown
         }
+    }
+
+    private static func topics(_ follow: PBFollowCatalogues) throws(PetalsError) -> [Topic] {
+        guard follow.topics.count <= Limits.cataloguesMax else {
+            throw PetalsError(.limitExceeded, "a peer follows \(follow.topics.count) catalogues")
+        }
+        var topics: [Topic] = []
+        for topic in follow.topics { topics.append(try Topic(field: topic)) }
+        return topics
     }
 
     /// The bytes of a control frame's body.
@@ -107,20 +116,6 @@ extension ControlMessage {
         case .unknown: break
         }
         return serializeMessage(message)
-    }
-}
-
-extension ControlMessage {
-    private static func followCatalogues(
-        _ message: PBFollowCatalogues
-    ) throws(PetalsError) -> ControlMessage {
-        guard message.topics.count <= Limits.cataloguesMax else {
-            throw PetalsError(
-                .limitExceeded, "a peer follows \(message.topics.count) catalogues")
-        }
-        var topics: [Topic] = []
-        for topic in message.topics { topics.append(try Topic(field: topic)) }
-        return .followCatalogues(topics)
     }
 }
 

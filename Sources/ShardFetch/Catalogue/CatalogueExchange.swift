@@ -129,13 +129,14 @@ final class CatalogueExchange: Sendable {
     /// Catalogues, with how many connected peers want to hear of each.
     func demand() -> [Demand] {
         state.withLock { state in
-            state.known.map { id, checked in
+            let followers = state.followers()
+            return state.known.map { id, checked in
                 let head = checked?.head
                 let isBehind = state.expected[id].map { expected in
                     head.map { expected.isNewer(than: $0) } ?? true
                 }
                 return Demand(
-                    id: id, peers: state.followers(of: id).count, isKnown: head != nil,
+                    id: id, peers: followers[id] ?? 0, isKnown: head != nil,
                     isBehind: isBehind ?? false)
             }
         }
@@ -155,15 +156,18 @@ final class CatalogueExchange: Sendable {
     func facts(_ id: CatalogueID) -> CatalogueFacts {
         state.withLock { state in
             CatalogueFacts(
-                peers: state.followers(of: id).count, refusals: state.refusals[id] ?? [])
+                peers: state.followers()[id] ?? 0, refusals: state.refusals[id] ?? [])
         }
     }
 
     // MARK: Connections
 
     func connectionOpened(_ connection: PeerConnection) {
-        state.withLock { $0.clients[connection.id] = Client(connection: connection) }
-        sayFollows(connection)
+        let mustSay = state.withLock { state in
+            state.clients[connection.id] = Client(connection: connection)
+            return !state.known.isEmpty
+        }
+        if mustSay { sayFollows(connection) }
     }
 
     func connectionClosed(_ connection: PeerConnection) {
@@ -332,9 +336,17 @@ extension CatalogueExchange.State {
         }
     }
 
-    /// The clients that want to hear of a catalogue.
-    fileprivate func followers(of id: CatalogueID) -> [CatalogueExchange.Client] {
-        clients.values.filter { client in client.follows.contains { topics[$0] == id } }
+    /// How many clients want to hear of each catalogue.
+    ///
+    /// - Complexity: O(clients x catalogues).
+    fileprivate func followers() -> [CatalogueID: Int] {
+        var counts: [CatalogueID: Int] = [:]
+        for client in clients.values {
+            for id in Set(client.follows.compactMap { topics[$0] }) {
+                counts[id, default: 0] += 1
+            }
+        }
+        return counts
     }
 }
 

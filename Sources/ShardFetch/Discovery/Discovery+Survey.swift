@@ -29,8 +29,9 @@ extension Discovery {
         }
     }
 
-    /// The topics of catalogues whose log and of models whose manifest is here, of blobs with any cell here, and of public
-    /// files among them: the largest first, as many as are announced at all.
+    /// The topics of catalogues whose log is here, of models whose manifest is, of blobs with any
+    /// cell here, and of public files among them: the largest first, as many as are announced at
+    /// all.
     private func topicsToAnnounce() -> Set<Topic> {
         let (models, isListening) = state.withLock { ($0.models, $0.isListening) }
         guard isListening else { return [] }

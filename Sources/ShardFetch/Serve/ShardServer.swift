@@ -177,7 +177,7 @@ final class ShardServer: Sendable {
         state.withLock { $0.clients[connection.id]?.documentBytes -= bytes }
     }
 
-    /// A sealed descriptor or manifest, or a catalogue's log, that is here; nil where there is none.
+    /// A sealed descriptor or manifest or a catalogue's log that is here; nil where there is none.
     private func document(_ digest: Digest) -> [UInt8]? {
         do throws(PetalsError) {
             if let blob = store.blob(digest) { return blob.sealedDescriptor }
