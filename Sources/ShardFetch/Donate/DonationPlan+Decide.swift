@@ -1,3 +1,4 @@
+internal import Foundation
 internal import PetalsCore
 
 /// What to take.
@@ -152,14 +153,15 @@ extension DonationPlan {
 
     /// When a shard may be taken by whoever's turn comes first.
     func readyAt(_ column: Int, in group: Group) -> Instant {
-        let safety: Double
+        let wait: Instant
         if group.available >> UInt64(column) & 1 == 1 {
-            safety =
-                Double(group.levels[column]) / Double(Self.unit) / max(0.1, rules.copiesTarget)
+            let copies = Double(group.levels[column]) / Double(Self.unit)
+            wait = rules.lossSeconds * min(copies / max(0.1, rules.copiesTarget), 1)
         } else {
-            safety = Double(group.slack) / Double(group.n - group.k)
+            // Who is gone usually comes back, and rebuilding reads k shards: the more can be spared,
+            // the longer he has for that.
+            wait = min(rules.lossSecondsMax, rules.lossSeconds / 8 * exp2(Double(group.slack)))
         }
-        let wait = rules.lossSeconds * min(max(safety, 0), 1)
         return group.since[column] + max(rules.settleSeconds, wait)
     }
 
