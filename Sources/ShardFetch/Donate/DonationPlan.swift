@@ -130,9 +130,11 @@ package struct DonationPlan: Sendable {
         /// Seconds for which a blob, or a change of what peers hold, is looked at before anything
         /// is taken because of it.
         package var settleSeconds: Instant = 3
-        /// Seconds after which a shard that nobody has is rebuilt while all others of its group are
-        /// there; the fewer are left, the sooner.
+        /// Seconds after which a shard that nobody has is rebuilt while three more may be lost; half
+        /// of that for each one fewer, twice for each one more.
         package var lossSeconds: Instant = 60
+        /// The longest such wait: about as long as a node is away that comes back.
+        package var lossSecondsMax: Instant = 600
         /// Seconds between the turns of donors that could let a shard go.
         package var dropTurnSeconds: Instant = 4
         /// Seconds for which a shard is kept at least.
