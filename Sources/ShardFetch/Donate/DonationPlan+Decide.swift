@@ -159,8 +159,8 @@ extension DonationPlan {
             let copies = Double(group.levels[column]) / Double(Self.unit)
             wait = rules.lossSeconds * min(copies / max(0.1, rules.copiesTarget), 1)
         } else {
-            // Who is gone usually comes back, and rebuilding reads k shards: the more can be spared,
-            // the longer he has for that.
+            // Who is gone usually comes back, and rebuilding reads k shards: the more can be
+            // spared, the longer he has for that.
             wait = min(rules.lossSecondsMax, rules.lossSeconds / 8 * exp2(Double(group.slack)))
         }
         return group.since[column] + max(rules.settleSeconds, wait)

@@ -130,8 +130,8 @@ package struct DonationPlan: Sendable {
         /// Seconds for which a blob, or a change of what peers hold, is looked at before anything
         /// is taken because of it.
         package var settleSeconds: Instant = 3
-        /// Seconds after which a shard that nobody has is rebuilt while three more may be lost; half
-        /// of that for each one fewer, twice for each one more.
+        /// Seconds after which a shard that nobody has is rebuilt while three more may be lost;
+        /// half of that for each one fewer, twice for each one more.
         package var lossSeconds: Instant = 60
         /// The longest such wait: about as long as a node is away that comes back.
         package var lossSecondsMax: Instant = 600
