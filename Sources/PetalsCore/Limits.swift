@@ -70,6 +70,8 @@ package enum Limits {
     package static let requestedBytesPerPeerMax = 16 << 20
     /// Topics that one peer may have joined.
     package static let topicsPerPeerMax = 64
+    /// Shards of one topic in one message about what a peer keeps: 5 bytes each fit it.
+    package static let pledgedShardsMax = 4096
     /// Connected peers.
     package static let peersMax = 200
     /// Connected peers of one IPv4 /24 or IPv6 /48, loopback excepted.
@@ -129,6 +131,8 @@ package enum Limits {
         precondition(
             exchangedPeersMax * (32 + 24 * exchangedTopicsMax) < controlBytesMax,
             "peer exchange fits one message")
+        precondition(
+            5 * pledgedShardsMax + 64 <= controlBytesMax, "what is kept of a topic fits one message")
         precondition(2 * discoveredPeersMax < peersMax, "others find room beside them")
         precondition(
             dialsUnderWayMax > dialsPerSecondMax * 2 * Int(handshakeSecondsMax),

@@ -142,7 +142,7 @@ extension Registry {
         try write { try Self.setClass(shardClass, of: shards, blob: blob, $0) }
     }
 
-    private static func setClass(
+    static func setClass(
         _ shardClass: ShardClass, of shards: [ShardIndex], blob: BlobID, _ database: Database
     ) throws {
         for shard in shards {

@@ -15,7 +15,7 @@ package final class Registry: Sendable {
     let logger: Logger
 
     /// The number in `user_version`: it grows with each migration.
-    static let version = 4
+    static let version = 5
 
     /// Opens the registry of a state folder, and makes or migrates it.
     ///
@@ -139,6 +139,13 @@ package final class Registry: Sendable {
             proven_at INTEGER NOT NULL, PRIMARY KEY (host, port))
             STRICT, WITHOUT ROWID;
         PRAGMA user_version = 4;
+        """,
+        """
+        CREATE TABLE donations (
+            blob_id BLOB NOT NULL REFERENCES blobs ON DELETE CASCADE,
+            shard INTEGER NOT NULL, PRIMARY KEY (blob_id, shard))
+            STRICT, WITHOUT ROWID;
+        PRAGMA user_version = 5;
         """,
     ]
 

@@ -33,6 +33,14 @@ import Testing
                     address: [UInt8](repeating: 7, count: 16), port: 65_535,
                     topics: [Topic](repeating: topic, count: Limits.exchangedTopicsMax)),
             ]),
+            .pledges([], room: nil), .pledges([], room: 0),
+            .pledges(
+                [
+                    .init(topic: topic, kept: [ShardIndex(0), ShardIndex(262_143)], dropped: []),
+                    .init(
+                        topic: topic, kept: [],
+                        dropped: (0..<Limits.pledgedShardsMax).map { ShardIndex($0) }),
+                ], room: .max),
             .cancel(request: 3), .damaged(request: 9), .ping(.max), .pong(0), .unknown,
         ] + requests + ControlMessage.Refusal.allCases.map { .refuse(request: 4, $0) }
     }
@@ -54,6 +62,18 @@ import Testing
                     #expect(!request.leaves.isEmpty && request.leaves.upperBound <= 16)
                 }
             }
+        }
+    }
+
+    @Test func tooManyPledgesAreRefused() throws {
+        let topic = try #require(Topic([UInt8](repeating: 3, count: Topic.byteCount)))
+        let shards = (0...Limits.pledgedShardsMax).map { ShardIndex($0) }
+        let long = ControlMessage.Pledge(topic: topic, kept: shards, dropped: [])
+        let short = ControlMessage.Pledge(topic: topic, kept: [], dropped: [])
+        let many = Array(repeating: short, count: Limits.topicsPerPeerMax + 1)
+        for pledges in [[long], many] {
+            let bytes = ControlMessage.pledges(pledges, room: 5).serialized()
+            #expect(throws: PetalsError.self) { try ControlMessage(parsing: bytes) }
         }
     }
 

@@ -110,7 +110,10 @@ extension NodeService {
         try checkDonation(work)
         for (session, shards) in work {
             try store.setClass(.held, of: shards, blob: session.id)
+            try store.keepByHand(shards, blob: session.id)
         }
+        // What was chosen makes room for what was asked for.
+        await donor?.reckon()
         let bytes = total
         try await fetchWhole(work, with: node) { progress($0, bytes) }
         return (work.reduce(0) { $0 + $1.shards.count }, total)
@@ -121,22 +124,24 @@ extension NodeService {
         _ work: [(session: BlobSession, shards: [ShardIndex])]
     ) throws(PetalsError) {
         guard let donated = bounds.donated else { return }
-        let missing = work.reduce(0) { sum, item in
-            let geometry = item.session.geometry
-            return sum
-                + item.shards.reduce(0) { sum, shard in
-                    let isHeld = item.session.stored.shardClass(of: shard) == .held
-                    let here = isHeld ? Self.bytes(of: item.session.stored, [shard]) : 0
-                    return sum + geometry.shardLength(shard) - here
-                }
+        // Shards that this node chose by itself make room.
+        let chosen = try store.registry.donations()
+        let wanted = work.reduce(0) { sum, item in
+            sum + item.shards.reduce(0) { $0 + item.session.geometry.shardLength($1) }
         }
-        let held = store.usage().bytes[.held] ?? 0
-        guard missing > donated - held else { return }
+        let asked = Dictionary(work.map { ($0.session.id, Set($0.shards)) }) { $0.union($1) }
+        let held = store.allBlobs().reduce(0) { sum, blob in
+            let others = blob.keptShards().subtracting(chosen[blob.id] ?? [])
+                .subtracting(asked[blob.id] ?? [])
+            return sum
+                + others.filter { blob.shardClass(of: $0) == .held }
+                .reduce(0) { $0 + blob.geometry.shardLength($1) }
+        }
+        guard wanted > donated - held else { return }
         throw PetalsError(
             .noSpace,
-            "holding this takes another \(ByteCount(missing)), and of the \(ByteCount(donated)) "
-                + "that --donate gives \(ByteCount(held)) are taken; raise it, or hold fewer "
-                + "--shards")
+            "holding this takes \(ByteCount(wanted)), and of the \(ByteCount(donated)) that "
+                + "--donate gives \(ByteCount(held)) are taken; raise it, or hold fewer --shards")
     }
 
     /// The shards that `--shards` names: these columns of every group, counted round in blobs that
@@ -260,6 +265,6 @@ extension NodeService {
             cacheSize: usage.limit, cacheFree: usage.floor,
             // A disk that does not say is left out.
             diskFree: (try? store.readDiskSpace())?.free, models: library.entries.count,
-            wrongModels: wrongModels)
+            wrongModels: wrongModels, donation: donor?.status())
     }
 }

@@ -15,6 +15,9 @@ struct CacheBounds {
     var free: Int?
     /// The most bytes of shards that others may have this node hold; nil for what the disk has.
     var donated: Int?
+    /// Whether the node chooses such shards by itself, and the models that were named for that.
+    var chooses = false
+    var donatedModels: [ModelLink] = []
 }
 
 /// A state folder at work: its store, its models, and the node when one runs.
@@ -33,6 +36,8 @@ final class NodeService: Sendable {
 
     private struct State {
         var node: Node?
+        var donor: Donor?
+        var donating: Task<Void, Never>?
         var checking: Task<Void, Never>?
         var mountPath: String?
         var unmount: (@Sendable () -> Void)?
@@ -57,6 +62,7 @@ final class NodeService: Sendable {
     // MARK: Life
 
     var node: Node? { state.withLock { $0.node } }
+    var donor: Donor? { state.withLock { $0.donor } }
     var mountPath: String? { state.withLock { $0.mountPath } }
 
     /// Starts a node and asks for what is missing.
@@ -76,9 +82,18 @@ final class NodeService: Sendable {
             node?.offer(entries.flatMap(\.offeredRecords))
             node?.offer(models: ModelLibrary.offeredModels(of: entries))
         }
+        await startDonating(with: node)
         let checking = Task { await keepCheckingFoundFiles() }
         state.withLock { $0.checking = checking }
         return node
+    }
+
+    /// Says that a donor chooses shards, and what looks after its models.
+    func donates(_ donor: Donor?, _ task: Task<Void, Never>?) -> Task<Void, Never>? {
+        state.withLock { state in
+            defer { (state.donor, state.donating) = (donor, task) }
+            return state.donating
+        }
     }
 
     /// Says that models are mounted, and how `umount` ends that.
@@ -98,6 +113,7 @@ final class NodeService: Sendable {
         }
         checking?.cancel()
         await checking?.value
+        await stopDonating()
         await node?.stop()
         if node?.listening != nil { try? FileManager.default.removeItem(atPath: folder.listenFile) }
         guard clearCache else { return }
@@ -167,6 +183,7 @@ final class NodeService: Sendable {
         try store.remove(blobs: orphans)
         // After that, as what is unpinned competes for the cache with all the rest.
         try store.releasePins()
+        for blob in orphans { donor?.remove(blob) }
         return .done
     }
 

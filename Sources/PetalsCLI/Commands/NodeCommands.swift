@@ -9,7 +9,16 @@ internal import ShardFetch
 /// The command `petalsfs serve`.
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Runs a node without a mount: serves what it holds.")
+        abstract: "Runs a node without a mount: serves what it holds.",
+        discussion: """
+            With --donate it holds shards of models for others without being able to read them: \
+            those of the relay caps that are given now or were before. It chooses what is \
+            rarest, makes again what nobody has any more, checks what its peers claim to hold, \
+            and stays within the size. `petalsfs rm` ends it for a model.
+            """)
+
+    @Argument(help: "Relay caps or links of models to donate to.")
+    var models: [String] = []
 
     @OptionGroup var network: NetworkOptions
 
@@ -19,12 +28,20 @@ struct Serve: AsyncParsableCommand {
             valueName: "size"))
     var donate: String?
 
+    @Option(help: "A file with relay caps of models to donate to, one a line.")
+    var relayCaps: String?
+
     @OptionGroup var cache: CacheOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
         var bounds = try cache.bounds()
         bounds.donated = try Sizes.parse(donate, option: "--donate")
+        bounds.chooses = bounds.donated != nil
+        guard bounds.chooses || models.isEmpty && relayCaps == nil else {
+            throw ValidationError("relay caps are for --donate SIZE; `petalsfs hold` needs none")
+        }
+        bounds.donatedModels = try DonatedModels.parse(models, file: relayCaps)
         let runner = NodeRunner(
             statePath: common.state, logger: common.makeLogger(normal: .info), bounds: bounds,
             network: try network.configuration(
@@ -216,6 +233,7 @@ struct Status: AsyncParsableCommand {
                 "disk     \(ByteCount(free)) free, of which the cache leaves "
                     + "\(ByteCount(status.cacheFree))")
         }
+        if let donation = status.donation { show(donation) }
         for name in status.wrongModels {
             Terminal.print("damaged  \(name) is not the file of its SHA-256")
         }
@@ -245,6 +263,22 @@ struct Status: AsyncParsableCommand {
             Terminal.print(
                 "peer     \(peer.id.prefix(16)) \(peer.dialled ? "at" : "from") \(peer.address)"
                     + (peer.origin.map { ", \($0)" } ?? ""))
+        }
+    }
+    private func show(_ donation: DonationStatus) {
+        Terminal.print(
+            "donation \(ByteCount(donation.used)) of \(ByteCount(donation.quota)) in "
+                + "\(donation.shards) shards, \(donation.coming.count) on their way, "
+                + "\(donation.rebuilt) rebuilt, \(donation.dropped) dropped")
+        Terminal.print(
+            "         \(donation.groups) groups of \(donation.blobs) blobs, "
+                + "\(donation.thinCount) under-replicated; \(donation.audits) peers checked, "
+                + "\(donation.auditsPassed) passed")
+        for group in donation.thin {
+            Terminal.print(
+                "thin     blob \(group.blob.prefix(8)) group \(group.group): "
+                    + "\(group.available) of \(group.shards) shards are there, "
+                    + "\(group.needed) are needed; \(group.spread) at peers of their own")
         }
     }
 }

@@ -192,4 +192,6 @@ struct StatusSummary: Codable, Sendable {
     var models: Int
     /// Models that are not the file of the SHA-256 by which they were found.
     var wrongModels: [String]
+    /// What this node gives for others; absent where it does not choose shards by itself.
+    var donation: DonationStatus?
 }

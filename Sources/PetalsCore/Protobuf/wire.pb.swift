@@ -201,13 +201,21 @@ nonisolated struct PBControl: Sendable {
     set {message = .getRecord(newValue)}
   }
 
-  /// 12 to 16, 18 and 19 are kept for Receipt, Balance, Assign, AssignAck and Terms.
   var peerExchange: PBPeerExchange {
     get {
       if case .peerExchange(let v)? = message {return v}
       return PBPeerExchange()
     }
     set {message = .peerExchange(newValue)}
+  }
+
+  /// 12 to 16, 18 and 19 are kept for Receipt, Balance, Assign, AssignAck and Terms.
+  var pledges: PBPledges {
+    get {
+      if case .pledges(let v)? = message {return v}
+      return PBPledges()
+    }
+    set {message = .pledges(newValue)}
   }
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -226,8 +234,9 @@ nonisolated struct PBControl: Sendable {
     case pong(PBPong)
     case damaged(PBDamaged)
     case getRecord(PBGetRecord)
-    /// 12 to 16, 18 and 19 are kept for Receipt, Balance, Assign, AssignAck and Terms.
     case peerExchange(PBPeerExchange)
+    /// 12 to 16, 18 and 19 are kept for Receipt, Balance, Assign, AssignAck and Terms.
+    case pledges(PBPledges)
 
   }
 
@@ -465,6 +474,51 @@ nonisolated struct PBExchangedPeer: Sendable {
   init() {}
 }
 
+/// What the sender keeps of joined topics, or gets in order to keep it; and whether it donates.
+nonisolated struct PBPledges: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// at most 64
+  var pledges: [PBPledge] = []
+
+  /// only of a donor: bytes that it could hold beyond that
+  var room: UInt64 {
+    get {_room ?? 0}
+    set {_room = newValue}
+  }
+  /// Returns true if `room` has been explicitly set.
+  var hasRoom: Bool {self._room != nil}
+  /// Clears the value of `room`. Subsequent reads from it will return its default value.
+  mutating func clearRoom() {self._room = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _room: UInt64? = nil
+}
+
+/// Changes of what is kept of one topic since the last time.
+nonisolated struct PBPledge: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 20 bytes
+  var topic: Data = Data()
+
+  /// shards; kept and dropped have at most 4096 together
+  var kept: [UInt32] = []
+
+  var dropped: [UInt32] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
 nonisolated struct PBPing: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -499,7 +553,7 @@ nonisolated extension PBRefusal: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Control"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}join\0\u{1}leave\0\u{1}holdings\0\u{3}get_document\0\u{3}get_cell_layer\0\u{1}request\0\u{1}cancel\0\u{1}refuse\0\u{1}ping\0\u{1}pong\0\u{4}\u{6}peer_exchange\0\u{2}\u{3}damaged\0\u{3}get_record\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}join\0\u{1}leave\0\u{1}holdings\0\u{3}get_document\0\u{3}get_cell_layer\0\u{1}request\0\u{1}cancel\0\u{1}refuse\0\u{1}ping\0\u{1}pong\0\u{4}\u{6}peer_exchange\0\u{2}\u{3}damaged\0\u{3}get_record\0\u{1}pledges\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -689,6 +743,19 @@ nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .getRecord(v)
         }
       }()
+      case 22: try {
+        var v: PBPledges?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .pledges(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .pledges(v)
+        }
+      }()
       default: break
       }
     }
@@ -755,6 +822,10 @@ nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .getRecord?: try {
       guard case .getRecord(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
+    }()
+    case .pledges?: try {
+      guard case .pledges(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
     }()
     case nil: break
     }
@@ -1283,6 +1354,85 @@ nonisolated extension PBExchangedPeer: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.address != rhs.address {return false}
     if lhs.port != rhs.port {return false}
     if lhs.topics != rhs.topics {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBPledges: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Pledges"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}pledges\0\u{1}room\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.pledges) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self._room) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.pledges.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.pledges, fieldNumber: 1)
+    }
+    try { if let v = self._room {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBPledges, rhs: PBPledges) -> Bool {
+    if lhs.pledges != rhs.pledges {return false}
+    if lhs._room != rhs._room {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBPledge: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Pledge"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}topic\0\u{1}kept\0\u{1}dropped\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.topic) }()
+      case 2: try { try decoder.decodeRepeatedUInt32Field(value: &self.kept) }()
+      case 3: try { try decoder.decodeRepeatedUInt32Field(value: &self.dropped) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.topic.isEmpty {
+      try visitor.visitSingularBytesField(value: self.topic, fieldNumber: 1)
+    }
+    if !self.kept.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.kept, fieldNumber: 2)
+    }
+    if !self.dropped.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.dropped, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBPledge, rhs: PBPledge) -> Bool {
+    if lhs.topic != rhs.topic {return false}
+    if lhs.kept != rhs.kept {return false}
+    if lhs.dropped != rhs.dropped {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -48,6 +48,7 @@ extension ControlMessage {
             var peers: [ExchangedPeer] = []
             for peer in exchange.peers { peers.append(try ExchangedPeer(message: peer)) }
             self = .peerExchange(peers)
+        case .pledges(let pledges): self = try Self.pledges(pledges)
         case .ping(let ping): self = .ping(ping.token)
         case .pong(let pong): self = .pong(pong.token)
         case nil: self = .unknown
@@ -87,6 +88,9 @@ extension ControlMessage {
             message.refuse.reason = PBRefusal(rawValue: Int(refusal.rawValue)) ?? .unspecified
         case .damaged(let request): message.damaged.request = request
         case .peerExchange(let peers): message.peerExchange.peers = peers.map(\.message)
+        case .pledges(let pledges, let room):
+            message.pledges.pledges = pledges.map(\.message)
+            if let room { message.pledges.room = UInt64(clamping: room) }
         case .ping(let token): message.ping.token = token
         case .pong(let token): message.pong.token = token
         case .unknown: break

@@ -20,6 +20,8 @@ package enum ControlMessage: Hashable, Sendable {
     case damaged(request: UInt32)
     /// Peers of topics that the receiver joined.
     case peerExchange([ExchangedPeer])
+    /// What the sender keeps of joined topics; and, of a donor, how many bytes it has left.
+    case pledges([Pledge], room: Int?)
     case ping(UInt64)
     case pong(UInt64)
     /// A message of a later version: to be skipped.
@@ -91,6 +93,19 @@ package enum ControlMessage: Hashable, Sendable {
             self.address = address
             self.port = port
             self.topics = topics
+        }
+    }
+
+    /// Changes of what a peer keeps of a blob, or gets in order to keep it.
+    package struct Pledge: Hashable, Sendable {
+        package let topic: Topic
+        package let kept: [ShardIndex]
+        package let dropped: [ShardIndex]
+
+        package init(topic: Topic, kept: [ShardIndex], dropped: [ShardIndex]) {
+            self.topic = topic
+            self.kept = kept
+            self.dropped = dropped
         }
     }
 

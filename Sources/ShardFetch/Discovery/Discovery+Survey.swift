@@ -67,16 +67,22 @@ extension FetchEngine {
         }
     }
 
-    /// Blobs of which something is wanted, and that fewer than so many connected peers hold.
+    /// Blobs of which something is wanted, and that fewer than so many connected peers hold; and
+    /// those that a donor watches.
     func thinSessions(holders wanted: Int) -> [BlobSession] {
         state.withLock { state in
-            let blobs = Set(state.scheduler.jobs.keys.map(\.blob))
+            let watched = state.sessions.filter { $0.value.isWatched.load(ordering: .relaxed) }
+            let blobs = Set(state.scheduler.jobs.keys.map(\.blob)).union(watched.keys)
             guard !blobs.isEmpty else { return [] }
             var holders: [FetchScheduler.BlobHandle: Set<PeerConnection.ID>] = [:]
             for (key, peers) in state.scheduler.holders where blobs.contains(key.blob) {
                 holders[key.blob, default: []].formUnion(peers.keys)
             }
-            return blobs.filter { (holders[$0]?.count ?? 0) < wanted }
+            return blobs.filter { blob in
+                // A donor has to know most of those who hold what it chooses from.
+                let count = watched[blob] == nil ? wanted : Limits.discoveredPeersMax / 2
+                return (holders[blob]?.count ?? 0) < count
+            }
                 .compactMap { state.sessions[$0] }
         }
     }

@@ -10,6 +10,8 @@ final class ConnectionRouter: PeerConnectionDelegate {
         var documents: DocumentFetcher?
         var server: ShardServer?
         var discovery: Discovery?
+        /// Nil for a node that does not donate.
+        var donor: Donor?
     }
 
     private let state = Mutex(State())
@@ -33,6 +35,18 @@ final class ConnectionRouter: PeerConnectionDelegate {
             state.discovery = discovery
         }
     }
+
+    /// Names the donor of a running node, and tells it of the connections that there are.
+    func connect(donor: Donor) {
+        let connections = state.withLock { state in
+            state.donor = donor
+            return Array(state.connections.values)
+        }
+        for connection in connections { donor.connectionOpened(connection) }
+    }
+
+    /// Lets go of the donor.
+    func disconnectDonor() { state.withLock { $0.donor = nil } }
 
     func connections() -> [PeerConnection] {
         state.withLock { $0.connections.values.sorted { $0.id < $1.id } }
@@ -59,11 +73,12 @@ final class ConnectionRouter: PeerConnectionDelegate {
             logger.debug("this node is connected with \(connection.peerID.short) already")
             return false
         }
-        let (server, documents, engine) = state.withLock { state in
+        let (server, documents, engine, donor) = state.withLock { state in
             state.connections[connection.id] = connection
-            return (state.server, state.documents, state.engine)
+            return (state.server, state.documents, state.engine, state.donor)
         }
         logger.info("connected with \(connection.peerID.short) at \(connection.address)")
+        donor?.connectionOpened(connection)
         server?.connectionOpened(connection)
         documents?.connectionOpened(connection)
         engine?.connectionOpened(connection)
@@ -71,13 +86,14 @@ final class ConnectionRouter: PeerConnectionDelegate {
     }
 
     func connection(_ connection: PeerConnection, received frame: InboundFrame) {
-        let (server, documents, engine, discovery) = state.withLock {
-            ($0.server, $0.documents, $0.engine, $0.discovery)
+        let (server, documents, engine, discovery, donor) = state.withLock {
+            ($0.server, $0.documents, $0.engine, $0.discovery, $0.donor)
         }
         if case .control(.peerExchange(let peers)) = frame {
             discovery?.receive(peers, from: connection)
             return
         }
+        if donor?.receive(frame, from: connection) == true { return }
         if case .control(let message) = frame,
             server?.receive(message, from: connection) == true
         {
@@ -88,9 +104,9 @@ final class ConnectionRouter: PeerConnectionDelegate {
     }
 
     func connectionClosed(_ connection: PeerConnection, reason: String) {
-        let (server, documents, engine, discovery) = state.withLock { state in
+        let (server, documents, engine, discovery, donor) = state.withLock { state in
             state.connections[connection.id] = nil
-            return (state.server, state.documents, state.engine, state.discovery)
+            return (state.server, state.documents, state.engine, state.discovery, state.donor)
         }
         transport.withBook { $0.close(connection.id) }
         logger.info(
@@ -99,6 +115,7 @@ final class ConnectionRouter: PeerConnectionDelegate {
             \(reason)
             """
         )
+        donor?.connectionClosed(connection)
         server?.connectionClosed(connection)
         documents?.connectionClosed(connection)
         engine?.connectionClosed(connection)

@@ -5,7 +5,7 @@ internal import Synchronization
 
 extension Node {
     /// Cells wanted at a time by work that nobody waits for: 64 MiB, twice what may be under way.
-    static let wholeCellsAtOnce = 256
+    package static let wholeCellsAtOnce = 256
 
     /// Looks, 20 ms apart, after which cells that came and went are asked for again.
     static let looksBeforeAsking = 50
@@ -23,10 +23,13 @@ extension Node {
     /// The rarest cells first (`WholeOrder`), so that many who begin at once have something to give
     /// each other.
     ///
-    /// - Parameter progress: called with the number of bytes that came since the last call.
+    /// - Parameters:
+    ///   - cellsAtOnce: how many cells are wanted at a time.
+    ///   - progress: called with the number of bytes that came since the last call.
     /// - Throws: `PetalsError.cancelled`; `.noSpace` or `.system` where the disk does not take it.
     package func fetchWhole(
-        _ session: BlobSession, shards: [ShardIndex], progress: @Sendable (Int) -> Void
+        _ session: BlobSession, shards: [ShardIndex], cellsAtOnce: Int = Node.wholeCellsAtOnce,
+        progress: @Sendable (Int) -> Void
     ) async throws(PetalsError) {
         let geometry = session.geometry
         engine.joinEverywhere(session)
@@ -41,9 +44,9 @@ extension Node {
         var missing: Set<CellAddress> = []
         var looks = 0
         while order.count > 0 || !missing.isEmpty {
-            if order.count > 0, missing.count <= Self.wholeCellsAtOnce / 2 {
+            if order.count > 0, missing.count <= cellsAtOnce / 2 {
                 let next = engine.takeRarest(
-                    Self.wholeCellsAtOnce - missing.count, of: &order, session
+                    max(1, cellsAtOnce - missing.count), of: &order, session
                 ).filter { !isWhole($0, session) }
                 missing.formUnion(next)
                 engine.wantBulk(session, next)

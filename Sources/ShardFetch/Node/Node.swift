@@ -23,10 +23,10 @@ package final class Node: Sendable {
     let transport: Transport
     let stalls: StallWatch
 
-    private let configuration: NodeConfiguration
+    let configuration: NodeConfiguration
     private let group: MultiThreadedEventLoopGroup
     private let pool: NIOThreadPool
-    private let router: ConnectionRouter
+    let router: ConnectionRouter
     let discovery: Discovery
     private let dht: DistributedHashTable?
     private let state = Mutex(State())

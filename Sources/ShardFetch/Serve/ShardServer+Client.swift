@@ -12,6 +12,8 @@ extension ShardServer {
         var topics: Set<Topic> = []
         /// Blobs behind joined topics, and what the peer was told of each.
         var joined: [Topic: Told] = [:]
+        /// The room of this node that it was told.
+        var toldRoom: Int?
         private var demand: Deque<ControlMessage.LeafRequest> = []
         private var bulk: Deque<ControlMessage.LeafRequest> = []
         /// The last requests that were answered, for a peer that complains of one.
@@ -81,5 +83,8 @@ extension ShardServer {
         let blob: StoredBlob
         var changes: Int?
         var shards: [ShardIndex: CellBitmap] = [:]
+        /// What it was told that this node keeps, and the blob's changes by then.
+        var pledged: Set<ShardIndex> = []
+        var pledgeChanges: Int?
     }
 }

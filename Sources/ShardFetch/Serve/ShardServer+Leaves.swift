@@ -17,6 +17,7 @@ extension ShardServer {
         guard admitted == true else {
             return connection.send(.refuse(request: request.request, .busy))
         }
+        noteDemand(request, connection)
         pump(connection)
     }
 

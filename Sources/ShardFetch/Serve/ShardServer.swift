@@ -25,6 +25,10 @@ final class ShardServer: Sendable {
     let store: Store
     let logger: Logger
     let servedBytes = Atomic<Int>(0)
+    /// Bytes that this node has left for donating; nil where it does not donate.
+    let donorRoom = Mutex<Int?>(nil)
+    /// Told of leaves that a peer reads, for a donor; called on event loops.
+    let demandWatcher = Mutex<(@Sendable (BlobID, ShardIndex, _ bytes: Int) -> Void)?>(nil)
 
     init(store: Store, topics: TopicTable, pool: NIOThreadPool, logger: Logger) {
         self.store = store
@@ -122,6 +126,7 @@ final class ShardServer: Sendable {
                     .holdings(topic, Array(news[start..<min(start + 400, news.count)])))
             }
         }
+        tellPledges(connection)
     }
 
     // MARK: Documents and layers
