@@ -31,58 +31,19 @@ internal import PetalsCore
 struct SimulationCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "PetalsSimulation", abstract: "Runs swarms of petalsfs in virtual time.",
-        subcommands: [SpreadCommand.self])
-}
+        subcommands: [SpreadCommand.self, KeepingCommand.self, MeetingCommand.self])
 
-/// The command `PetalsSimulation spread`.
-struct SpreadCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "spread", abstract: "A model becomes wanted that one node has.")
-
-    @Option(help: "Nodes of the swarm.")
-    var nodes = 100
-
-    @Option(help: "Those that want the model.")
-    var crowd = 99
-
-    @Option(help: "Bytes of the model.")
-    var bytes = 400_000_000
-
-    @Option(help: "Seconds within which the crowd comes.")
-    var arrival = 300.0
-
-    @Option(help: "Part of the crowd that donates.")
-    var donors = 0.5
-
-    @Option(help: "The row of random numbers.")
-    var seed: UInt64 = 1
-
-    @Flag(help: "From the first byte to the last.")
-    var inOrder = false
-
-    @Flag(help: "Nodes give the same cell to everybody.")
-    var givesAll = false
-
-    @Option(help: "Seconds for which a cell is not given again.")
-    var hold = 60.0
-
-    @Flag(help: "The publisher leaves as soon as it could.")
-    var leaves = false
-
-    func run() throws {
-        var scenario = SpreadScenario(
-            nodes: nodes, crowd: crowd, geometry: try .standard(storedLength: bytes), seed: seed)
-        scenario.arrivalSeconds = arrival
-        scenario.donorShare = donors
-        scenario.order = inOrder ? .inOrder : .rarestFirst
-        scenario.publisherLeaves = leaves
-        scenario.givesOnce = !givesAll
-        scenario.holdSeconds = hold
-        let swarm = SpreadSwarm(scenario)
-        swarm.run()
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        print(String(decoding: try encoder.encode(swarm.figures), as: UTF8.self))
-        for line in swarm.violations.prefix(5) { print(line) }
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let error as PetalsError {
+            let line = "PetalsSimulation: \(error.message)\n"
+            // Where standard error is gone there is nobody left to tell.
+            try? FileHandle.standardError.write(contentsOf: Data(line.utf8))
+            Foundation.exit(1)
+        } catch {
+            exit(withError: error)
+        }
     }
 }

@@ -23,7 +23,7 @@ struct AddressBook {
     }
 
     static func unpacked(_ endpoint: NumericEndpoint) -> Int {
-        endpoint.address.bytes.reduce(0) { $0 << 8 | Int($1) } - 60 << 24
+        endpoint.address.bytes.reduce(0) { $0 << 8 | Int($1) } - (60 << 24)
     }
 
     static func topic(_ number: UInt64) -> Topic {
@@ -46,7 +46,9 @@ struct AddressBook {
     func address(of number: Int) -> IPAddress { addresses[number] }
     func node(at endpoint: SocketEndpoint) -> Int? { numbers[endpoint] }
 
-    func peerID(of number: Int) -> PeerID {
+    func peerID(of number: Int) -> PeerID { Self.peerID(number) }
+
+    static func peerID(_ number: Int) -> PeerID {
         var mixed = UInt64(number) &* 0x9e37_79b9_7f4a_7c15
         mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
         return Digest(words: (mixed, UInt64(number), 0, 0))

@@ -31,6 +31,12 @@ struct Rendezvous {
         members[topic, default: []].append(node)
     }
 
+    /// Has the first so many nodes under a topic.
+    mutating func populate(_ topic: Topic, count: Int) {
+        members[topic] = Array(0..<count)
+        places[topic] = Dictionary(uniqueKeysWithValues: (0..<count).map { ($0, $0) })
+    }
+
     mutating func withdraw(_ node: Int, topic: Topic) {
         guard let place = places[topic]?.removeValue(forKey: node),
             let last = members[topic]?.popLast(), last != node

@@ -18,7 +18,7 @@ package struct SpreadScenario: Sendable {
     /// Part of the crowd that holds a few shards each; the others fetch all data shards.
     package var donorShare = 0.5
     /// Shards that a donor takes.
-    package var shardsPerDonor = 2
+    package var shardsPerDonor = 4
     /// The crowd comes within so many seconds, at random.
     package var arrivalSeconds: Instant = 300
     package var geometry: BlobGeometry

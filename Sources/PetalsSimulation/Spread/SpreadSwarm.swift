@@ -92,15 +92,18 @@ package final class SpreadSwarm {
         nodes.append(SpreadNode(0, scenario, wants: [], arrivesAt: 0, isPublisher: true))
         let donors = Int(scenario.donorShare * Double(scenario.crowd))
         let areDonors = (0..<scenario.crowd).map { $0 < donors }.shuffled(using: &generator)
-        // The order in which donors come upon shards: each by its own hash, as `DonationPlan` does
-        // among shards that are equally rare.
+        // `DonationPlan` spreads donors evenly over shards: they are dealt like cards.
+        let deck = geometry.shards.shuffled(using: &generator)
+        var dealt = 0
         for number in 1...scenario.crowd {
             let kind = scenario.population.lines[kinds[number - 1]]
             _ = lines.add(upload: kind.upload, download: kind.download)
-            let wants =
-                areDonors[number - 1]
-                ? Array(geometry.shards.shuffled(using: &generator).prefix(scenario.shardsPerDonor))
-                : geometry.streamShards
+            var wants = geometry.streamShards
+            if areDonors[number - 1] {
+                let count = min(scenario.shardsPerDonor, deck.count)
+                wants = (dealt..<dealt + count).map { deck[$0 % deck.count] }
+                dealt += count
+            }
             let arrivesAt = Instant.random(in: 0..<scenario.arrivalSeconds, using: &generator)
             nodes.append(
                 SpreadNode(

@@ -10,14 +10,14 @@ package struct ExchangeBook: Sendable {
     /// Seconds for which a peer that is gone is still told of.
     static let memorySeconds: Instant = 3600
     /// Seconds between two messages to one peer.
-    static let pauseSeconds: Instant = 60
+    package static let pauseSeconds: Instant = 60
     /// Seconds between two messages of one peer of which the second is listened to: less than the
     /// pause, since messages do not travel equally fast.
     static let acceptSeconds: Instant = 50
     /// Seconds until it is looked again whether there is anything to tell.
     static let lookSeconds: Instant = 2
     /// Seconds of a connection before its first message: time to join topics.
-    static let firstSeconds: Instant = 2
+    package static let firstSeconds: Instant = 2
     /// Peers that are known at a time.
     static let peersMax = 512
 

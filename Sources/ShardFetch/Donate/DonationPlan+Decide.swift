@@ -117,12 +117,13 @@ extension DonationPlan {
         in group: Group, at index: Int, now: Instant
     ) -> Candidate? {
         var best: (dueAt: Instant, rank: UInt64, column: Int)?
+        let rivals = rivals(in: group)
         for column in 0..<group.n where group.rare >> UInt64(column) & 1 == 1 {
             if let retryAt = group.failures[column]?.retryAt, retryAt > now {
                 decidesAt = min(decidesAt, retryAt)
                 continue
             }
-            let dueAt = dueAt(column, in: group)
+            let dueAt = dueAt(column, in: group, rivals)
             let rank = group.rank(own, column)
             if let best, (best.dueAt, ~best.rank) <= (dueAt, ~rank) { continue }
             best = (dueAt, rank, column)
@@ -140,8 +141,8 @@ extension DonationPlan {
     }
 
     /// When it is this donor's turn to take a shard.
-    private func dueAt(_ column: Int, in group: Group) -> Instant {
-        let turn = turn(column, in: group) { $0.room ?? 0 >= group.length }
+    private func dueAt(_ column: Int, in group: Group, _ rivals: [Rival]) -> Instant {
+        let turn = turn(column, in: group, among: rivals.filter { $0.room >= group.length })
         var wait = rules.turnSeconds * Double(turn.before)
         // Others have less of the group, and may be busy: they are left more time.
         if turn.hasFewer { wait += group.slack > 0 ? rules.lossSeconds : rules.settleSeconds }
@@ -163,25 +164,35 @@ extension DonationPlan {
         return group.since[column] + max(rules.settleSeconds, wait)
     }
 
+    /// What a donor has of a group.
+    struct Rival {
+        let peer: Peer
+        let has: UInt64
+        let room: Int
+    }
+
+    /// What other donors have of a group: asked once for all of its shards, since there may be a
+    /// thousand pairs of a donor and a shard.
+    func rivals(in group: Group) -> [Rival] {
+        donors.compactMap { donor in
+            guard let state = peers[donor], state.doubtedUntil < decidedAt else { return nil }
+            let view = group.views[donor] ?? View()
+            return Rival(peer: donor, has: view.claimed | view.pledged, room: state.room ?? 0)
+        }
+    }
+
     /// How many donors come before this one for a shard, and whether any has fewer of the group.
-    ///
-    /// - Parameter counts: whether a donor could take it.
     func turn(
-        _ column: Int, in group: Group, among counts: (PeerState) -> Bool
+        _ column: Int, in group: Group, among rivals: [Rival]
     ) -> (before: Int, hasFewer: Bool) {
         let bit = UInt64(1) << UInt64(column)
         let count = group.mine.nonzeroBitCount
         let rank = group.rank(own, column)
         var turn = (before: 0, hasFewer: false)
-        for donor in donors {
-            guard let state = peers[donor], state.doubtedUntil < decidedAt, counts(state) else {
-                continue
-            }
-            let view = group.views[donor] ?? View()
-            let has = view.claimed | view.pledged
-            guard has & bit == 0 else { continue }
-            if has.nonzeroBitCount < count { turn.hasFewer = true }
-            if (has.nonzeroBitCount, ~group.rank(donor, column)) < (count, ~rank) {
+        for rival in rivals where rival.has & bit == 0 {
+            let has = rival.has.nonzeroBitCount
+            if has < count { turn.hasFewer = true }
+            if has < count || has == count && group.rank(rival.peer, column) > rank {
                 turn.before += 1
             }
         }

@@ -20,7 +20,7 @@ extension DonationPlan {
     /// keep it.
     mutating func makeRoom(for wanted: Candidate, now: Instant) -> [Action] {
         guard let target = groups[wanted.index] else { return [] }
-        let turn = turn(wanted.column, in: target) { _ in true }
+        let turn = turn(wanted.column, in: target, among: rivals(in: target))
         let begin =
             readyAt(wanted.column, in: target) + rules.settleSeconds
             + rules.turnSeconds * Double(turn.before)

@@ -12,7 +12,7 @@ package import PetalsCore
 /// machine: time is an argument.
 package struct FreshRows: Sendable {
     /// How long a cell that has left is not given to others who can wait.
-    package static let holdSeconds: Instant = 60
+    package static let holdSeconds: Instant = 120
     /// How long an uplink for which others waited counts as one for which they do: a queue that is
     /// empty for a moment is no reason to give twice.
     static let graceSeconds: Instant = 2

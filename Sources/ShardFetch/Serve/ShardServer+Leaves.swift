@@ -11,14 +11,34 @@ extension ShardServer {
     /// Puts a request into its queue, or refuses it.
     func enqueue(_ request: ControlMessage.LeafRequest, _ connection: PeerConnection) {
         let bytes = request.leaves.count * Limits.leafBytes
-        let admitted = state.withLock { state in
-            state.clients[connection.id]?.admit(request, bytes: bytes)
+        let seeded = request.bulk ? seededBlob(request.topic, connection) : nil
+        let admitted = state.withLock { state -> Bool? in
+            if let seeded, seeded.geometry.contains(request.address) {
+                let isGiven = state.fresh.admits(
+                    request.address, of: seeded.id, seeded.geometry, to: connection.peerID,
+                    isContended: state.clients.contains {
+                        $0.key != connection.id && $0.value.owedBytes > 0
+                    }, now: MonotonicClock.now)
+                guard isGiven else { return false }
+            }
+            return state.clients[connection.id]?.admit(request, bytes: bytes)
         }
         guard admitted == true else {
             return connection.send(.refuse(request: request.request, .busy))
         }
         noteDemand(request, connection)
         pump(connection)
+    }
+
+    /// The blob behind a topic where all of its data is here; nil else.
+    ///
+    /// Only who has everything can hope that others have the rest: a node that is still fetching
+    /// gives what it has to everybody.
+    private func seededBlob(_ topic: Topic, _ connection: PeerConnection) -> StoredBlob? {
+        // With one peer there is nobody to share with.
+        guard state.withLock({ $0.clients.count > 1 }), let blob = joinedBlob(topic, connection) else { return nil }
+        let isWhole = blob.geometry.streamShards.allSatisfy { blob.holdings(of: $0).isComplete }
+        return isWhole ? blob : nil
     }
 
     /// Looks at a cell again that a peer found damaged in what it got.

@@ -16,6 +16,7 @@ internal import Synchronization
 final class ShardServer: Sendable {
     struct State {
         var clients: [PeerConnection.ID: Client] = [:]
+        var fresh = FreshRows()
     }
 
     let state = Mutex(State())
