@@ -1,7 +1,7 @@
 //
 // PetalsSimulation: whole swarms in virtual time.
 //
-// Whether a policy is good shows when a thousand nodes follow it, and nobody has a thousand machines
+// Whether a policy is good shows when a thousand nodes follow it, and nobody has so many machines
 // at hand. So this program has them in one process, with the very code that petalsfs runs: every
 // node has machines of its own (`DialPlan`, `FetchScheduler`, `DonationPlan` and the others, which
 // take time as an argument and open no socket), and the world between them is a model.

@@ -46,7 +46,8 @@ struct SimulatedWorldTests {
         var lines = Lines { _, _ in 0.5 }
         for _ in 0..<3 { _ = lines.add(upload: 100, download: 1000) }
         // Four for node 1, then two for node 2: a second each, and half a second of way.
-        let all = (0..<4).map { parcel($0, from: 0, to: 1) }
+        let all =
+            (0..<4).map { parcel($0, from: 0, to: 1) }
             + (4..<6).map { parcel($0, from: 0, to: 2) }
         let came = arrivals(all, lines: lines)
         #expect(came == [0: 1.5, 4: 3.5, 1: 2.5, 5: 5.5, 2: 4.5, 3: 6.5])

@@ -101,7 +101,8 @@ extension KeepingSwarm {
             a.plan.peerOpened(b.peer, domain: UInt64(b.number), now: now)
             for model in 0..<scenario.models {
                 let blob = DonationPlan.Blob(model)
-                let pledged = b.isPublisher ? scenario.geometry.shards : (b.told[blob] ?? []).sorted()
+                let pledged =
+                    b.isPublisher ? scenario.geometry.shards : (b.told[blob] ?? []).sorted()
                 a.plan.pledges(b.peer, blob, adding: pledged, removing: [], now: now)
             }
             for shard in b.held.sorted() { a.plan.claims(b.peer, shard, isWhole: true, now: now) }

@@ -93,7 +93,8 @@ package struct Lines {
         lines[node].sending = nil
         lines[node].uploadedBytes += parcel.bytes
         let target = parcel.target
-        let free = max(lines[target].downloadFreeAt, since)
+        let free =
+            max(lines[target].downloadFreeAt, since)
             + Double(parcel.bytes) / lines[target].download
         lines[target].downloadFreeAt = free
         lines[target].downloadedBytes += parcel.bytes

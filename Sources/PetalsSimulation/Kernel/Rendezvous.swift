@@ -6,9 +6,9 @@ internal import ShardFetch
 /// The DHT as far as a swarm can tell: who announced a topic, and what a lookup costs and finds.
 ///
 /// A lookup asks the eight nodes nearest to a topic and those on the way to them, whose number
-/// grows with the logarithm of the DHT's size (Maymounkov and Mazières 2002). With 1.4 more for each
-/// doubling it comes to the 40 datagrams in each direction that were counted at the ten million
-/// nodes of Mainline (`DHTSchedule`).
+/// grows with the logarithm of the DHT's size (Maymounkov and Mazières 2002). With 1.4 more for
+/// each doubling it comes to the 40 datagrams in each direction that were counted at the ten
+/// million nodes of Mainline (`DHTSchedule`).
 struct Rendezvous {
     /// From a question to its last answer.
     static let lookupSeconds: Instant = 2

@@ -4,7 +4,7 @@ internal import ShardFetch
 
 /// A crowd that wants a model which one node has, in virtual time.
 ///
-/// Each node runs what petalsfs runs: `DHTSchedule`, `LookupSchedule`, `ExchangeBook` and `DialPlan`
+/// Each node runs what petalsfs runs: `DHTSchedule`, `LookupSchedule`, `ExchangeBook`, `DialPlan`
 /// decide whom it meets, `WholeOrder` and `FetchScheduler` what it asks of whom. Only the world
 /// around them is a model: lines (`Lines`), the DHT (`Rendezvous`), and TLS and handshake, which
 /// take three times the way between two nodes.

@@ -146,8 +146,8 @@ extension FetchScheduler {
         }
     }
 
-    /// Looks again at what nobody could serve because time has passed: at what a read waits for each
-    /// time, at the rest once a second, since most of it would only be found stuck again.
+    /// Looks again at what nobody could serve because time has passed: at what a read waits for
+    /// each time, at the rest once a second, since most of it would only be found stuck again.
     mutating func retryStuck(now: Instant) {
         let retriesBulk = now - bulkRetriedAt >= 1
         if retriesBulk { bulkRetriedAt = now }

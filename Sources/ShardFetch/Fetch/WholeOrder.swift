@@ -25,8 +25,8 @@ package struct WholeOrder: Sendable {
 
     /// Hands out cells to be fetched now.
     ///
-    /// What nobody is known to hold comes last: it has to be rebuilt from the rest of its row, which
-    /// is fetched meanwhile.
+    /// What nobody is known to hold comes last: it has to be rebuilt from the rest of its row,
+    /// which is fetched meanwhile.
     ///
     /// - Parameter holders: how many peers hold a cell.
     /// - Complexity: O(`comparedMax`) questions for holders, and O(`count`) otherwise.

@@ -5,8 +5,8 @@ package import PetalsCore
 /// A model that becomes wanted by many has one holder at first, whose uplink all of them share. If
 /// each gets from there what others have got from there already, the first copy is complete when
 /// nearly all copies are. So while others wait, what nobody waits for is refused as busy when it
-/// left for somebody else a moment ago: who got it tells of it within a second, and gives it on. The
-/// same for a row of which enough has left that whoever has that can rebuild the rest.
+/// left for somebody else a moment ago: who got it tells of it within a second, and gives it on.
+/// The same for a row of which enough has left that whoever has that can rebuild the rest.
 ///
 /// Nothing is refused to a read that waits, nor while the uplink has nothing else to do. A value
 /// machine: time is an argument.

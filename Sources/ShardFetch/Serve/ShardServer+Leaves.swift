@@ -36,7 +36,8 @@ extension ShardServer {
     /// gives what it has to everybody.
     private func seededBlob(_ topic: Topic, _ connection: PeerConnection) -> StoredBlob? {
         // With one peer there is nobody to share with.
-        guard state.withLock({ $0.clients.count > 1 }), let blob = joinedBlob(topic, connection) else { return nil }
+        guard state.withLock({ $0.clients.count > 1 }), let blob = joinedBlob(topic, connection)
+        else { return nil }
         let isWhole = blob.geometry.streamShards.allSatisfy { blob.holdings(of: $0).isComplete }
         return isWhole ? blob : nil
     }
