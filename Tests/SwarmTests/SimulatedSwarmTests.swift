@@ -14,10 +14,11 @@ struct SimulatedSwarmTests {
             catalogues: 50, donors: 20, models: 17,
             geometry: try .standard(storedLength: 400_000_000), seed: seed)
         #expect(scenario.nodes == 1000 && scenario.shards == 10_200)
-        scenario.redundancy = 2.25
-        scenario.publishersLeaveAt = 240
-        scenario.countsFrom = 300
-        scenario.end = 600
+        // 1.5 copies of those that are there at 0.8.
+        scenario.redundancy = 1.875
+        scenario.publishersLeaveAt = 120
+        scenario.countsFrom = 180
+        scenario.end = 360
         let swarm = KeepingSwarm(scenario)
         var batches = 0
         swarm.run(every: 50_000) { swarm in

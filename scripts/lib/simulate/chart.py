@@ -58,7 +58,7 @@ def main():
     panels[3].plot([float(name) for name, _ in met], [facts["messages"] for _, facts in met],
                    color=DARK, marker="o")
     panels[3].set_xscale("log")
-    panels[3].set_ylim(bottom=0)
+    panels[3].set_ylim(0, 1.15 * max(facts["messages"] for _, facts in met))
     dress(panels[3], "control messages a node and hour")
     figure.savefig(target, dpi=120, metadata={"Software": None})
 
