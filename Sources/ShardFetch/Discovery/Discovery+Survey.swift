@@ -83,7 +83,7 @@ extension FetchEngine {
                 let count = watched[blob] == nil ? wanted : Limits.discoveredPeersMax / 2
                 return (holders[blob]?.count ?? 0) < count
             }
-                .compactMap { state.sessions[$0] }
+            .compactMap { state.sessions[$0] }
         }
     }
 }
