@@ -44,6 +44,7 @@ package struct Population: Sendable {
         package var absentMean: Instant { presentMean * (1 - availability) / availability }
     }
 
+    /// Slow, middling and fast lines, a hundred times apart.
     package static let mixed = Population(lines: [
         Line("10 Mbit/s", upload: 1.25e6, download: 12.5e6, share: 0.3),
         Line("50 Mbit/s", upload: 6.25e6, download: 31.25e6, share: 0.5),
@@ -52,6 +53,7 @@ package struct Population: Sendable {
 
     package let lines: [Line]
 
+    /// A population of some kinds, whose shares make up the whole.
     package init(lines: [Line]) {
         precondition(abs(lines.reduce(0) { $0 + $1.share } - 1) < 1e-9)
         self.lines = lines
