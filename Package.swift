@@ -144,6 +144,15 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: strict),
+        .executableTarget(
+            name: "PetalsSimulation",
+            dependencies: [
+                "PetalsCore", "ShardFetch", "PetalsTesting",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+            ],
+            swiftSettings: strict),
 
         // MARK: Tests, one target a room; SwarmTests run in virtual time or on loopback sockets,
         // MountTests with real FUSE and real processes.
@@ -163,7 +172,8 @@ let package = Package(
             name: "PetalsFSTests", dependencies: ["PetalsFS", "PetalsTesting"],
             swiftSettings: strict),
         .testTarget(
-            name: "SwarmTests", dependencies: ["ShardFetch", "PetalsTesting", logging] + nio,
+            name: "SwarmTests",
+            dependencies: ["ShardFetch", "PetalsTesting", "PetalsSimulation", logging] + nio,
             swiftSettings: strict),
         .testTarget(
             name: "MountTests", dependencies: ["PetalsCLI", "PetalsTesting"],

@@ -37,10 +37,14 @@ struct Petalsfs: AsyncParsableCommand {
         groupedSubcommands: [
             .init(
                 name: "Models",
-                subcommands: [Publish.self, Add.self, List.self, Info.self, Remove.self]),
+                subcommands: [
+                    Publish.self, Add.self, List.self, Info.self, Remove.self, Catalog.self,
+                ]),
             .init(
                 name: "Nodes",
-                subcommands: [Mount.self, Unmount.self, Serve.self, Hold.self, Status.self]),
+                subcommands: [
+                    Mount.self, Unmount.self, Serve.self, Hold.self, Limit.self, Status.self,
+                ]),
             .init(
                 name: "Cache and care",
                 subcommands: [Prefetch.self, Pin.self, Unpin.self, Evict.self, Verify.self]),

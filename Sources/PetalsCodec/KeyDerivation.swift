@@ -73,6 +73,16 @@ package enum KeyDerivation {
         return topic
     }
 
+    /// Where the owner and the followers of a catalogue meet on one UTC day.
+    package static func topic(ofCatalogue id: CatalogueID, day: UInt32) -> Topic {
+        let bytes = derive(
+            key: [], domain: "petalsfs catalogue topic v1", parts: littleEndian(day) + id.bytes)
+        guard let topic = Topic(bytes.prefix(Topic.byteCount)) else {
+            preconditionFailure("a digest is longer than a topic")
+        }
+        return topic
+    }
+
     /// What stands for a topic in one announcement in the local network: 8 bytes, as a number.
     ///
     /// Whoever knows the topic recognises it; nobody else can tell whether two announcements are

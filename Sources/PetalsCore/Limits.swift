@@ -52,6 +52,19 @@ package enum Limits {
     /// Inlined bytes of a model; small files beyond become blobs, so that a manifest stays small.
     package static let inlineBytesTotalMax = 8 << 20
 
+    /// Records of a catalogue's log, those of withdrawn entries included.
+    package static let catalogueRecordsMax = 10_000
+    /// One record: eight texts of 255 bytes, keys, and some tags.
+    package static let catalogueRecordBytesMax = 4096
+    /// A catalogue's log.
+    package static let catalogueLogBytesMax = 16 << 20
+    /// A signed head with its delegation: it has to fit an item of the DHT (BEP 44).
+    package static let catalogueHeadBytesMax = 1000
+    /// A text of a catalogue.
+    package static let catalogueTextBytesMax = 255
+    /// Catalogues that a node follows or owns, and that it tells one peer of.
+    package static let cataloguesMax = 64
+
     // MARK: Wire
 
     /// A frame on the wire, without its length field (libtorrent allows 1025 KiB).
@@ -70,6 +83,8 @@ package enum Limits {
     package static let requestedBytesPerPeerMax = 16 << 20
     /// Topics that one peer may have joined.
     package static let topicsPerPeerMax = 64
+    /// Shards of one topic in one message about what a peer keeps: 5 bytes each fit it.
+    package static let pledgedShardsMax = 4096
     /// Connected peers.
     package static let peersMax = 200
     /// Connected peers of one IPv4 /24 or IPv6 /48, loopback excepted.
@@ -127,8 +142,15 @@ package enum Limits {
         precondition(inlineBytesTotalMax * 3 / 2 < manifestBytesMax, "inlined files fit")
         precondition(32 * shardsPerBlobMax < descriptorBytesMax, "all shard roots fit")
         precondition(
+            cataloguesMax * 24 + catalogueHeadBytesMax < controlBytesMax,
+            "catalogues fit one message")
+        precondition(catalogueLogBytesMax <= requestedBytesPerPeerMax, "a log can be asked for")
+        precondition(
             exchangedPeersMax * (32 + 24 * exchangedTopicsMax) < controlBytesMax,
             "peer exchange fits one message")
+        precondition(
+            5 * pledgedShardsMax + 64 <= controlBytesMax, "what is kept of a topic fits one message"
+        )
         precondition(2 * discoveredPeersMax < peersMax, "others find room beside them")
         precondition(
             dialsUnderWayMax > dialsPerSecondMax * 2 * Int(handshakeSecondsMax),

@@ -32,8 +32,7 @@ package struct ModelLink: Hashable, Sendable, CustomStringConvertible {
     /// - Throws: `PetalsError.badInput` saying what is wrong. The text itself is not repeated in
     ///   the error: it may be a secret.
     package init(parsing text: String) throws(PetalsError) {
-        let trimmed = String(text.trimmingPrefix(while: \.isWhitespace).reversed())
-        let link = String(trimmed.trimmingPrefix(while: \.isWhitespace).reversed())
+        let link = LinkHints.trimmed(text)
         let kinds = ["petals:r1:", "petals:v1:"]
         guard let kind = kinds.first(where: { link.hasPrefix($0) }) else {
             throw PetalsError(
@@ -61,22 +60,7 @@ package struct ModelLink: Hashable, Sendable, CustomStringConvertible {
         }
         capability = kind == kinds[0] ? .read(key) : .relay(key)
         self.manifestID = manifestID
-        var name: String?
-        var peers: [String] = []
-        for item in rest.dropFirst(body.count + 1).split(separator: "&") {
-            let pair = item.split(separator: "=", maxSplits: 1).map { Self.percentDecoded($0) }
-            guard pair.count == 2, let value = pair[1] else { continue }
-            switch pair[0] {
-            case "name":
-                try ModelPath.check(component: value)
-                name = value
-            case "peer":
-                peers.append(value)
-            default: continue
-            }
-        }
-        self.name = name
-        self.peers = Array(peers.prefix(8))
+        (name, peers) = try LinkHints.parse(rest.dropFirst(body.count + 1))
     }
 
     /// The link without its hints: what it is registered and compared by.
@@ -88,12 +72,7 @@ package struct ModelLink: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// The whole link, for the person who may have it.
-    package var text: String {
-        let hints =
-            (name.map { ["name=" + Self.percentEncoded($0)] } ?? [])
-            + peers.map { "peer=" + Self.percentEncoded($0) }
-        return hints.isEmpty ? core : core + "?" + hints.joined(separator: "&")
-    }
+    package var text: String { LinkHints.append(to: core, name: name, peers: peers) }
 
     /// The link with its key left out, for logs.
     package var description: String {
@@ -101,6 +80,46 @@ package struct ModelLink: Hashable, Sendable, CustomStringConvertible {
         case .read: "petals:r1:<secret>/\(manifestID.short)"
         case .relay: "petals:v1:<secret>/\(manifestID.short)"
         }
+    }
+}
+
+/// What follows the `?` of a link: suggestions, on which nothing depends.
+enum LinkHints {
+    /// A link without the white space around it.
+    static func trimmed(_ text: String) -> String {
+        let trimmed = String(text.trimmingPrefix(while: \.isWhitespace).reversed())
+        return String(trimmed.trimmingPrefix(while: \.isWhitespace).reversed())
+    }
+
+    /// Reads hints; unknown ones, and those that do not decode, are skipped.
+    ///
+    /// - Throws: `PetalsError.badInput` for a name that none can have.
+    static func parse(
+        _ text: Substring
+    ) throws(PetalsError) -> (name: String?, peers: [String]) {
+        var name: String?
+        var peers: [String] = []
+        for item in text.split(separator: "&") {
+            let pair = item.split(separator: "=", maxSplits: 1).map { percentDecoded($0) }
+            guard pair.count == 2, let value = pair[1] else { continue }
+            switch pair[0] {
+            case "name":
+                try ModelPath.check(component: value)
+                name = value
+            case "peer":
+                peers.append(value)
+            default: continue
+            }
+        }
+        return (name, Array(peers.prefix(8)))
+    }
+
+    /// A link with its hints.
+    static func append(to core: String, name: String?, peers: [String]) -> String {
+        let hints =
+            (name.map { ["name=" + percentEncoded($0)] } ?? [])
+            + peers.map { "peer=" + percentEncoded($0) }
+        return hints.isEmpty ? core : core + "?" + hints.joined(separator: "&")
     }
 
     /// Percent-encodes all but the unreserved characters of RFC 3986 and `:`.

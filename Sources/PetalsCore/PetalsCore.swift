@@ -10,8 +10,10 @@
 //
 //   Units, Digest, Limits      what a number means, and how large it may become
 //   Geometry                   stream offset <-> (shard, cell, leaf); the only place that knows it
-//   Documents/                 BlobDescriptor, FileRecord, Manifest: validated on the way in
-//   Links                      `petals:r1:` (may read) and `petals:v1:` (may hold, not read)
+//   Documents/                 BlobDescriptor, FileRecord, Manifest, Catalogue: validated on the
+//                              way in
+//   Links                      `petals:r1:` (may read) and `petals:v1:` (may hold, not read);
+//                              CatalogueLink: `petals:c1:`
 //   ModelReference             a link, or `sha256:` and a public file's digest
 //   Wire/                      frames and control messages, validated on the way in
 //

@@ -42,6 +42,7 @@ extension BlobDraft {
         for address in addresses { leafHashes.append(try readLeafHashes(address)) }
         let cellHashes = leafHashes.map { HashTree.root(ofLeafHashes: $0) }
         guard rowDigest(row, cellHashes) == digest else { return nil }
+        guard journal.keepsParity else { return cellHashes }
         for column in geometry.dataShards..<geometry.groupShards {
             let address = addresses[column]
             let range = dataRange(address)

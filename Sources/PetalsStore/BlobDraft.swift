@@ -7,7 +7,8 @@ internal import Synchronization
 ///
 ///     publishing/<name>.journal      what the first pass found out (`DraftJournal`)
 ///     publishing/<name>.rows         a digest for each row that is sealed; zero for the others
-///     publishing/<name>/             parity and trees, laid out as in the blob's folder to be
+///     publishing/<name>/             parity and trees, laid out as in the blob's folder to be;
+///                                    no parity where that is left to others
 ///
 /// Rows come in any order and from several threads, and are written once: when the last has come
 /// and the id is known, the folder is moved to its place among the blobs.
@@ -95,7 +96,7 @@ package final class BlobDraft: ShardFolder {
     private func writeFiles(_ sealed: RowSealer) throws(PetalsError) {
         for column in 0..<geometry.groupShards {
             let address = geometry.address(row: sealed.row, column: column)
-            if column >= geometry.dataShards {
+            if column >= geometry.dataShards, journal.keepsParity {
                 let range = dataRange(address)
                 let data = try createFile(address.shard, .data)
                 // SAFETY: the sealer lends the cell until the closure returns.
@@ -139,10 +140,25 @@ package final class BlobDraft: ShardFolder {
             relayKey: relayKey)
         let completed = journal.completed(id)
         try claim.write(completed)
+        if !journal.keepsParity { try forgetParityLeaves() }
         context.files.forget { [number] in $0.blob == number }
         return (
             BlobRow(blobID: id, relayKey: relayKey, descriptor: descriptor), completed.record
         )
+    }
+
+    /// Forgets the leaf hashes of parity that was not kept.
+    ///
+    /// In a blob's tree they would say that it is there. The cell hashes stay, by which those who
+    /// make the parity are checked.
+    ///
+    /// A draft that is interrupted here seals its rows again.
+    private func forgetParityLeaves() throws(PetalsError) {
+        for shard in geometry.shards where !geometry.isData(shard) {
+            let tree = try createFile(shard, .tree)
+            try tree.punch(0..<layerRange(shard).lowerBound)
+            try tree.sync()
+        }
     }
 
     /// The files became a blob's: takes them out of the accounts, in which the blob is now.
@@ -159,7 +175,7 @@ package final class BlobDraft: ShardFolder {
         blob: 0, address: CellAddress(shard: ShardIndex(0), cell: CellIndex(0)))
 
     func parityBytes(_ row: RowIndex) -> Int {
-        geometry.parityShards * geometry.cellLength(row: row)
+        journal.keepsParity ? geometry.parityShards * geometry.cellLength(row: row) : 0
     }
 
     /// What stands for a sealed row on the disk.

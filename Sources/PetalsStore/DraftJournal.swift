@@ -16,10 +16,14 @@ package struct DraftJournal: Hashable, Sendable {
     package private(set) var record: FileRecord
     /// The CRC-64 of each frame as it is stored.
     package let sums: [UInt64]
+    /// Whether parity is stored; else it is hashed and left to others to make.
+    package let keepsParity: Bool
 
     package init(
-        path: String, stamp: FileStamp, geometry: BlobGeometry, record: FileRecord, sums: [UInt64]
+        path: String, stamp: FileStamp, geometry: BlobGeometry, record: FileRecord, sums: [UInt64],
+        keepsParity: Bool = true
     ) {
+        self.keepsParity = keepsParity
         self.path = path
         self.stamp = stamp
         self.geometry = geometry
@@ -58,6 +62,8 @@ extension DraftJournal {
         var record: Data
         /// Eight bytes each, little-endian.
         var sums: Data
+        /// Absent where parity is stored.
+        var leavesParity: Bool?
     }
 
     /// The journal's file: the SHA-256 of what follows, and a JSON document.
@@ -70,7 +76,8 @@ extension DraftJournal {
             groupShards: geometry.groupShards, rowsPerGroup: geometry.rowsPerGroup,
             record: Data(record.serialized()),
             sums: Data(
-                sums.flatMap { sum in (0..<8).map { UInt8(truncatingIfNeeded: sum >> ($0 * 8)) } }))
+                sums.flatMap { sum in (0..<8).map { UInt8(truncatingIfNeeded: sum >> ($0 * 8)) } }),
+            leavesParity: keepsParity ? nil : true)
         do {
             let body = Array(try JSONEncoder().encode(document))
             return sha256(body).bytes + body
@@ -103,6 +110,7 @@ extension DraftJournal {
             geometry: geometry, record: record,
             sums: stride(from: 0, to: sums.count, by: 8).map { start in
                 sums[start..<start + 8].reversed().reduce(0) { $0 << 8 | UInt64($1) }
-            })
+            },
+            keepsParity: document.leavesParity != true)
     }
 }

@@ -27,10 +27,20 @@ final class InPlaceSource: Sendable {
     }
 
     /// What to say when it is not.
-    var staleError: PetalsError {
+    func error(_ state: SourceState) -> PetalsError {
         PetalsError(
             .unavailable,
-            "the published file \(row.path) has changed since it was published; publish it again")
+            StaleSource(blobID: row.blobID, path: row.path, state: state).text)
+    }
+
+    /// What is known of the file by its path, without reading it.
+    func readState() throws(PetalsError) -> SourceState {
+        do throws(PetalsError) {
+            return try FileStamp(readingFileAt: row.path) == row.stamp ? .current : .changed
+        } catch {
+            if error.code == .notFound { return .missing }
+            throw error
+        }
     }
 
     /// Leaves of a data cell as they were sealed, if the file is what it was.
@@ -39,10 +49,10 @@ final class InPlaceSource: Sendable {
     func readSealed(
         _ address: CellAddress, leaves: Range<Int>, from file: DiskFile
     ) throws(PetalsError) -> [UInt8] {
-        guard try isCurrent(file) else { throw staleError }
+        guard try isCurrent(file) else { throw error(.changed) }
         let stored = pipeline.streamRange(of: address, leaves: leaves)
         let stream = try readStream(stored, from: file)
-        guard stream.count == stored.count else { throw staleError }
+        guard stream.count == stored.count else { throw error(.damaged) }
         return pipeline.sealLeaves(of: address, leaves: leaves, stream: stream)
     }
 
@@ -60,7 +70,7 @@ final class InPlaceSource: Sendable {
         for frame in table.frames(coveringStored: stored) {
             let coded = try readFrame(frame, from: file)
             let range = table.storedRange(frame: frame)
-            guard coded.count == range.count else { throw staleError }
+            guard coded.count == range.count else { throw error(.damaged) }
             let wanted = range.clamped(to: stored)
             stream +=
                 coded[
@@ -74,7 +84,7 @@ final class InPlaceSource: Sendable {
         let table = row.record.frames
         let range = table.plainRange(frame: frame)
         let plain = try file.read(count: range.count, at: range.lowerBound)
-        guard plain.count == range.count else { throw staleError }
+        guard plain.count == range.count else { throw error(.damaged) }
         // A frame that is stored raw is told by its length, whatever the codec made of it then.
         let isRaw = table.storedRange(frame: frame).count == plain.count
         let coded = isRaw ? plain : FrameCoder.encode(plain, codec: table.codec)

@@ -6,7 +6,9 @@
 // a time (`StateFolder`).
 //
 //   VERSION, lock, identity.key        the folder itself
-//   petals.sqlite                      `Registry`: models, blobs, classes of shards, sources
+//   petals.sqlite                      `Registry`: models, blobs, classes of shards, sources,
+//                                      catalogues with their logs
+//   catalogue-<id>.key                 the key of a catalogue that was created here
 //   manifests/<manifest id>            sealed manifests, named by their digest
 //   publishing/<name>*                 drafts of blobs that are being published (`BlobDraft`)
 //   blobs/<blob id>/<shard>.data       cells at their natural offset; what is absent is a hole

@@ -142,7 +142,7 @@ extension Registry {
         try write { try Self.setClass(shardClass, of: shards, blob: blob, $0) }
     }
 
-    private static func setClass(
+    static func setClass(
         _ shardClass: ShardClass, of shards: [ShardIndex], blob: BlobID, _ database: Database
     ) throws {
         for shard in shards {
@@ -178,13 +178,44 @@ extension Registry {
         }
     }
 
+    /// The published files of models that are not served any more, by path.
+    package func staleSources() throws(PetalsError) -> [StaleSource] {
+        try read { database in
+            let rows = try Row.fetchAll(
+                database,
+                sql: """
+                    SELECT blob_id, path, stale FROM sources WHERE stale != 0
+                    AND blob_id IN (SELECT blob_id FROM model_blobs) ORDER BY path
+                    """)
+            return rows.compactMap { row in
+                let id: Data = row["blob_id"]
+                return Digest(id).map {
+                    StaleSource(blobID: $0, path: row["path"], state: Self.state(row))
+                }
+            }
+        }
+    }
+
     /// Marks a source as changed since it was published; it is not asked again.
-    func markStale(_ blob: BlobID) throws(PetalsError) {
+    ///
+    /// Another file that was published in its place meanwhile is not meant.
+    func markStale(_ source: SourceRow, as state: SourceState) throws(PetalsError) {
         try write { database in
             try database.execute(
-                sql: "UPDATE sources SET stale = 1 WHERE blob_id = ?",
-                arguments: [Data(blob.bytes)])
+                sql: """
+                    UPDATE sources SET stale = ?
+                    WHERE blob_id = ? AND path = ? AND inode = ? AND ctime_ns = ?
+                    """,
+                arguments: [
+                    state.rawValue, Data(source.blobID.bytes), source.path, source.stamp.inode,
+                    source.stamp.changed,
+                ])
         }
+    }
+
+    /// Enters a source, in place of another one that the blob may have had.
+    func put(_ source: SourceRow) throws(PetalsError) {
+        try write { try Self.upsert(source, $0) }
     }
 
     static func upsert(_ source: SourceRow, _ database: Database) throws {
@@ -197,7 +228,7 @@ extension Registry {
             arguments: [
                 Data(source.blobID.bytes), source.path, source.stamp.size, source.stamp.modified,
                 source.stamp.changed, source.stamp.inode, Data(source.record.serialized()),
-                source.isStale,
+                source.state.rawValue,
             ])
     }
 
@@ -215,6 +246,12 @@ extension Registry {
             stamp: FileStamp(
                 size: row["size"], modified: row["mtime_ns"], changed: row["ctime_ns"],
                 inode: row["inode"]),
-            record: try FileRecord(parsing: Array(record)), isStale: row["stale"])
+            record: try FileRecord(parsing: Array(record)), state: state(row))
+    }
+
+    private static func state(_ row: Row) -> SourceState {
+        let number: Int = row["stale"]
+        // What a newer petalsfs may say of a file is at least that it is not to be served.
+        return SourceState(rawValue: number) ?? .changed
     }
 }

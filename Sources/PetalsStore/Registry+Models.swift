@@ -27,9 +27,7 @@ extension Registry {
         model: ModelRow, manifest: [UInt8], blobs: [BlobRow], sources: [SourceRow],
         isNewVersion: Bool = false
     ) throws(PetalsError) {
-        if !isNewVersion, try self.model(named: model.name) != nil {
-            throw Self.taken(model.name)
-        }
+        if !isNewVersion { try requireFree(model.name) }
         try storeManifest(manifest, id: model.manifestID)
         try write { database in
             if isNewVersion {
@@ -55,10 +53,16 @@ extension Registry {
         }
     }
 
-    /// All models, by name.
+    /// All models, by name; without those that a catalogue listed and that wait to be forgotten.
     package func models() throws(PetalsError) -> [ModelRow] {
         try read { database in
-            try Row.fetchAll(database, sql: "SELECT * FROM models ORDER BY name").map(Self.model)
+            try Row.fetchAll(
+                database,
+                sql: """
+                    SELECT * FROM models WHERE name NOT IN
+                    (SELECT name FROM catalogue_models WHERE retired) ORDER BY name
+                    """
+            ).map(Self.model)
         }
     }
 
@@ -124,7 +128,8 @@ extension Registry {
 
     // MARK: Rows
 
-    private static func insert(_ model: ModelRow, _ database: Database) throws {
+    static func insert(_ model: ModelRow, _ database: Database) throws {
+        try retireListed(model.name, database)
         guard try fetch(model.name, database) == nil else { throw taken(model.name) }
         try database.execute(
             sql: """
@@ -134,7 +139,7 @@ extension Registry {
                 """, arguments: arguments(model))
     }
 
-    private static func link(_ blobs: [BlobRow], to name: String, _ database: Database) throws {
+    static func link(_ blobs: [BlobRow], to name: String, _ database: Database) throws {
         for blob in blobs {
             try upsert(blob, database)
             try database.execute(
@@ -143,7 +148,7 @@ extension Registry {
         }
     }
 
-    private static func fetch(_ name: String, _ database: Database) throws -> ModelRow? {
+    static func fetch(_ name: String, _ database: Database) throws -> ModelRow? {
         try Row.fetchOne(
             database, sql: "SELECT * FROM models WHERE name = ?", arguments: [name]
         ).map(model)
@@ -191,9 +196,12 @@ extension Registry {
 
     /// Throws where a name is taken, before work that would be in vain.
     ///
+    /// What a followed catalogue lists takes no name: it makes room.
+    ///
     /// - Throws: `.badInput` with the sentence of `add`.
     package func requireFree(_ name: String) throws(PetalsError) {
-        if try model(named: name) != nil { throw Self.taken(name) }
+        guard try model(named: name) != nil, try listedModels()[name] == nil else { return }
+        throw Self.taken(name)
     }
 
     private static func taken(_ name: String) -> PetalsError {

@@ -15,7 +15,7 @@ package final class Registry: Sendable {
     let logger: Logger
 
     /// The number in `user_version`: it grows with each migration.
-    static let version = 4
+    static let version = 6
 
     /// Opens the registry of a state folder, and makes or migrates it.
     ///
@@ -139,6 +139,28 @@ package final class Registry: Sendable {
             proven_at INTEGER NOT NULL, PRIMARY KEY (host, port))
             STRICT, WITHOUT ROWID;
         PRAGMA user_version = 4;
+        """,
+        """
+        CREATE TABLE catalogues (
+            owner BLOB PRIMARY KEY NOT NULL, own INTEGER NOT NULL, followed INTEGER NOT NULL,
+            name TEXT NOT NULL, peers TEXT NOT NULL, delegation BLOB,
+            head BLOB, log BLOB, heard_at INTEGER, added_at INTEGER NOT NULL) STRICT;
+        CREATE TABLE catalogue_evidence (
+            owner BLOB NOT NULL REFERENCES catalogues ON DELETE CASCADE,
+            known BLOB NOT NULL, offered BLOB NOT NULL, log BLOB, seen_at INTEGER NOT NULL,
+            PRIMARY KEY (owner, offered)) STRICT;
+        CREATE TABLE catalogue_models (
+            name TEXT PRIMARY KEY NOT NULL
+            REFERENCES models ON DELETE CASCADE ON UPDATE CASCADE,
+            owner BLOB NOT NULL, retired INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+        PRAGMA user_version = 5;
+        """,
+        """
+        CREATE TABLE donations (
+            blob_id BLOB NOT NULL REFERENCES blobs ON DELETE CASCADE,
+            shard INTEGER NOT NULL, PRIMARY KEY (blob_id, shard))
+            STRICT, WITHOUT ROWID;
+        PRAGMA user_version = 6;
         """,
     ]
 

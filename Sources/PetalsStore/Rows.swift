@@ -87,6 +87,44 @@ package enum ShardClass: String, Sendable, CaseIterable {
     case cached
 }
 
+/// What is known of a published file since it was published.
+///
+/// The raw values are the registry's.
+package enum SourceState: Int, Sendable, CaseIterable {
+    /// It is what it was, as far as its stamp and what was read of it tell.
+    case current = 0
+    /// Its stamp is another: it was written to, replaced, moved or touched.
+    case changed = 1
+    /// Its stamp is the same and its content is not.
+    case damaged = 2
+    /// There is no such file.
+    case missing = 3
+}
+
+/// A published file that is not served any more.
+package struct StaleSource: Hashable, Sendable {
+    package let blobID: BlobID
+    package let path: String
+    package let state: SourceState
+
+    /// What happened and what to do, in one sentence.
+    package var text: String {
+        let reason =
+            switch state {
+            case .current, .changed: "has changed since it was published"
+            case .damaged:
+                "is not what was published, though its size and times are: it was written through "
+                    + "a mapping, or its disk is failing"
+            case .missing: "is not there any more"
+            }
+        let remedy =
+            state == .missing
+            ? "bring it back and run `petalsfs verify`, or publish it again where it is now"
+            : "publish it again, or put its content back and run `petalsfs verify`"
+        return "the published file \(path) \(reason) and is not served from now on; \(remedy)"
+    }
+}
+
 /// A published file that is served where it lies.
 package struct SourceRow: Hashable, Sendable {
     /// The blob that was made from the file.
@@ -97,17 +135,21 @@ package struct SourceRow: Hashable, Sendable {
     package let stamp: FileStamp
     /// What a reader of the file knows: codec, frames and the key that seals it.
     package let record: FileRecord
-    /// Whether the file was found changed since.
-    package let isStale: Bool
+    /// What is known of it since.
+    package let state: SourceState
 
     /// Makes a row for `StoredBlob.attach` and `Registry.publish`.
     package init(
-        blobID: BlobID, path: String, stamp: FileStamp, record: FileRecord, isStale: Bool = false
+        blobID: BlobID, path: String, stamp: FileStamp, record: FileRecord,
+        state: SourceState = .current
     ) {
         self.blobID = blobID
         self.path = path
         self.stamp = stamp
         self.record = record
-        self.isStale = isStale
+        self.state = state
     }
+
+    /// Whether the file is not served any more.
+    package var isStale: Bool { state != .current }
 }

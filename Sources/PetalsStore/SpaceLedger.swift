@@ -44,6 +44,8 @@ package struct SpaceLedger: Sendable {
         package enum Lack: Hashable, Sendable {
             case limit
             case disk
+            /// What is given for others is used.
+            case donation
         }
 
         /// What came of asking.
@@ -75,12 +77,16 @@ package struct SpaceLedger: Sendable {
 
     /// The most bytes of cached cells; nil for as much as the disk has.
     package let limit: Int?
+    /// The most bytes of held cells; nil for as much as the disk has.
+    package var heldLimit: Int?
     /// What is known of the disk.
     var free: FreeSpace
     /// Bytes of cells about to be written.
     package private(set) var reserved = 0
     /// Those of them that will be cached.
     private var reservedCached = 0
+    /// Those of them that will be held.
+    private var reservedHeld = 0
     /// Bytes of cells that were cached, and that the disk did not take back.
     package private(set) var stranded = 0
     /// Bytes still to come of cells of which some leaves are there.
@@ -129,6 +135,9 @@ package struct SpaceLedger: Sendable {
         let lackingOnDisk = free.missing(for: length)
         let mayEvict = evictsForDisk && !free.isResting
         guard shardClass == .cached else {
+            if shardClass == .held, missingHeld(for: length) > 0 {
+                return Decision(outcome: .refused(.donation), victims: [], isForDisk: false)
+            }
             grant(length, for: shardClass)
             let victims = mayEvict ? takeVictims(forDisk: lackingOnDisk) : []
             return Decision(outcome: .granted, victims: victims, isForDisk: !victims.isEmpty)
@@ -158,9 +167,15 @@ package struct SpaceLedger: Sendable {
         limit.map { max(0, counted + length - $0) } ?? 0
     }
 
+    /// Bytes over the limit of what is held that `length` more held bytes would be.
+    private func missingHeld(for length: Int) -> Int {
+        heldLimit.map { max(0, used(.held) + reservedHeld + length - $0) } ?? 0
+    }
+
     private mutating func grant(_ length: Int, for shardClass: ShardClass) {
         reserved += length
         if shardClass == .cached { reservedCached += length }
+        if shardClass == .held { reservedHeld += length }
         free.promise(length)
     }
 
@@ -172,6 +187,7 @@ package struct SpaceLedger: Sendable {
     ) {
         reserved -= length
         if shardClass == .cached { reservedCached -= length }
+        if shardClass == .held { reservedHeld -= length }
         if written < length {
             unwritten[key] = length - written
             unwrittenTotal += length - written
@@ -187,6 +203,7 @@ package struct SpaceLedger: Sendable {
         _ length: Int, for shardClass: ShardClass, isFreed: Bool = true
     ) {
         reserved -= length
+        if shardClass == .held { reservedHeld -= length }
         if shardClass == .cached {
             reservedCached -= length
             if !isFreed { stranded += length }
@@ -236,6 +253,10 @@ package struct SpaceLedger: Sendable {
         let length = cells.reduce(0) { $0 + $1.length }
         if target == .cached, source != .cached {
             let lacking = missing(for: length)
+            if lacking > 0 { return lacking }
+        }
+        if target == .held, source != .held {
+            let lacking = missingHeld(for: length)
             if lacking > 0 { return lacking }
         }
         for cell in cells {

@@ -76,6 +76,7 @@ extension Store {
         let folder = context.folder
         let live = Set(allBlobs().map(\.id))
         try releasePins()
+        try remove(blobs: try registry.removeRetired())
         try registry.removeOrphans(sparing: try collectDrafts())
         let blobs = Set(try registry.blobs().map(\.blobID))
         try remove(blobs: live.subtracting(blobs).sorted())
@@ -99,6 +100,7 @@ extension Store {
     /// Reads every complete cell again, those of published files included.
     ///
     /// What does not match is forgotten, so that it is fetched again; a second run finds nothing.
+    /// Published files that were let go and are what they were are served again.
     ///
     /// - Parameters:
     ///   - ids: the blobs to check; all of them unless given.
@@ -107,6 +109,7 @@ extension Store {
         blobs ids: [BlobID]? = nil, progress: (VerifyReport) -> Void = { _ in }
     ) throws(PetalsError) -> VerifyReport {
         var report = VerifyReport()
+        try restoreSources(of: ids)
         for blob in allBlobs() where ids?.contains(blob.id) ?? true {
             let path = blob.sourcePath
             do throws(PetalsError) {
@@ -126,8 +129,8 @@ extension Store {
         }
         // Some changes were noticed before, when the file was opened or a peer asked for a cell.
         let known = Set(report.staleSources)
-        report.staleSources += try registry.sources()
-            .filter { $0.isStale && !known.contains($0.path) && ids?.contains($0.blobID) ?? true }
+        report.staleSources += try registry.staleSources()
+            .filter { !known.contains($0.path) && ids?.contains($0.blobID) ?? true }
             .map(\.path)
         return report
     }

@@ -40,7 +40,7 @@ extension Store {
             // With its source: a blob that is whole only with it never stands without.
             try registry.adopt(row, source: source, shards: shards)
             if let blob = blob(row.blobID) {
-                if blob.sourcePath == nil { try blob.attach(source) }
+                try blob.attach(source)
                 try blob.takeFiles(of: draft)
                 blob.applyClass(.seeded, of: shards)
                 return blob
@@ -129,13 +129,18 @@ extension Store {
 extension StoredBlob {
     /// Puts the files of a finished draft in place of this blob's own, which are parts of the same.
     func takeFiles(of draft: BlobDraft) throws(PetalsError) {
+        // A draft without parity has none to put in place of what is here.
+        let shards = geometry.shards.filter { shard in
+            draft.journal.keepsParity || geometry.isData(shard) || layer(of: shard) == nil
+        }
         try opening.hold { () throws(PetalsError) in
             try holdingAllStripes { () throws(PetalsError) in
-                let shards = geometry.shards
                 try emptying(shards) { () throws(PetalsError) in
                     for shard in shards {
                         for kind in [FileTable.Kind.data, .tree] {
-                            if kind == .data, geometry.isData(shard) { continue }
+                            if kind == .data, geometry.isData(shard) || !draft.journal.keepsParity {
+                                continue
+                            }
                             try Disk.move(
                                 draft.path(shard, kind), to: path(shard, kind),
                                 faults: context.folder.faults)

@@ -183,9 +183,9 @@ package final class Store: Sendable {
         let blob = try StoredBlob(
             row: row, sealedDescriptor: descriptor, number: number, context: context,
             classes: try registry.classes(of: row.blobID),
-            onStale: { id in
+            onStale: { source, state in
                 do throws(PetalsError) {
-                    try registry.markStale(id)
+                    try registry.markStale(source, as: state)
                 } catch {
                     // It is found stale again at the next start.
                     logger.warning("\(error)")

@@ -105,13 +105,20 @@ final class StoreContext: Sendable {
     func readSpace() throws(PetalsError) -> DiskSpace { try probe.readSpace(folder.path) }
 
     private func noRoomError(_ lack: SpaceLedger.Decision.Lack, _ length: Int) -> PetalsError {
-        let (limit, floor) = ledger.withLock { ($0.limit ?? 0, $0.free.floor) }
+        let (limit, floor, held) = ledger.withLock {
+            ($0.limit ?? 0, $0.free.floor, $0.heldLimit ?? 0)
+        }
         switch lack {
         case .limit:
             return PetalsError(
                 .noSpace,
                 "the cache of \(folder.path) may have \(ByteCount(limit)), and another "
                     + "\(ByteCount(length)) do not fit; raise --cache-size")
+        case .donation:
+            return PetalsError(
+                .noSpace,
+                "the \(ByteCount(held)) of \(folder.path) that --donate gives are used, and "
+                    + "another \(ByteCount(length)) do not fit; raise it, or hold fewer --shards")
         case .disk:
             return PetalsError(
                 .noSpace,

@@ -125,6 +125,8 @@ extension StoredBlob {
                 warn("\(error)")
             }
         }
+        // Peers are told what is kept.
+        noteChange()
     }
 
     /// Changes the class of a shard.

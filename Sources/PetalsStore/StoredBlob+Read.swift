@@ -110,31 +110,47 @@ extension StoredBlob {
             let hashes = try readLeafHashes(address)
             // A complete cell is proved up to the blob's id, not only against what the disk says.
             let isProved = view.cellHash.map { HashTree.root(ofLeafHashes: hashes) == $0 } ?? true
-            if isProved, let bytes = try readBytes(address, leaves: leaves, from: view.source),
+            if isProved, let source = view.source {
+                return try readSource(source, address, leaves, hashes)
+            }
+            if isProved, let bytes = try readBytes(address, leaves: leaves),
                 let verified = check(
-                    bytes, address, leaves, Array(hashes[leaves]),
-                    mayCompare: !onlyComplete && view.source == nil)
+                    bytes, address, leaves, Array(hashes[leaves]), mayCompare: !onlyComplete)
             {
                 if view.isCached { context.ledger.withLock { $0.touch(key(address)) } }
                 return (verified, hashes)
             }
             if forgetDamaged(address, seen: view.forgotten) {
                 isDamaged = true
-                let origin = view.source?.row.path ?? path(address.shard, .data)
                 warn(
-                    "\(address) of blob \(id.hex) in \(origin) does not match its hashes; it is "
-                        + "forgotten and has to be fetched again")
+                    "\(address) of blob \(id.hex) in \(path(address.shard, .data)) does not match "
+                        + "its hashes; it is forgotten and has to be fetched again")
                 return nil
             }
         }
         return nil
     }
 
+    /// Leaves from the published file, which is its owner's to change: they are always hashed, and
+    /// where they are not what was published the file is let go.
+    private func readSource(
+        _ source: InPlaceSource, _ address: CellAddress, _ leaves: Range<Int>, _ hashes: [Digest]
+    ) throws(PetalsError) -> (leaves: VerifiedLeaves, hashes: [Digest])? {
+        guard let bytes = try readSource(source, address, leaves: leaves) else { return nil }
+        guard
+            let verified = VerifiedLeaves.checked(
+                address: address, leaves: leaves, bytes: bytes, leafHashes: Array(hashes[leaves]))
+        else {
+            letGo(of: source)
+            return nil
+        }
+        return (verified, hashes)
+    }
+
     /// Checks bytes that came from a disk: by the checksums where this process has verified the
     /// leaves before, else by their hashes.
     ///
-    /// What a peer complained of, what a person has verified, and what is made from a published
-    /// file, which is its owner's to change, is always hashed.
+    /// What a peer complained of and what a person has verified is always hashed.
     private func check(
         _ bytes: [UInt8], _ address: CellAddress, _ leaves: Range<Int>, _ hashes: [Digest],
         mayCompare: Bool
@@ -163,10 +179,9 @@ extension StoredBlob {
 
     /// The bytes of leaves, not checked yet; nil where they cannot be had.
     private func readBytes(
-        _ address: CellAddress, leaves: Range<Int>, from source: InPlaceSource?
+        _ address: CellAddress, leaves: Range<Int>
     ) throws(PetalsError) -> [UInt8]? {
-        if let source { return try readSource(source, address, leaves: leaves) }
-        return try readingData(address, leaves) { (data, offset) throws(PetalsError) in
+        try readingData(address, leaves) { (data, offset) throws(PetalsError) in
             try data.read(count: leaves.count * Limits.leafBytes, at: offset)
         }
     }

@@ -46,26 +46,36 @@ extension StoredBlob {
         _ source: InPlaceSource, _ address: CellAddress, leaves: Range<Int>
     ) throws(PetalsError) -> [UInt8]? {
         do throws(PetalsError) {
-            guard let file = try sourceFile(source) else { throw source.staleError }
+            guard let file = try sourceFile(source) else { throw source.error(.missing) }
             return try source.readSealed(address, leaves: leaves, from: file)
         } catch {
             guard error.code == .unavailable else { throw error }
-            detach(source, because: error)
+            letGo(of: source)
             return nil
         }
+    }
+
+    /// Lets go of a published file of which something was read that was not published.
+    ///
+    /// Its stamp may tell why; where it does not, the content alone is another.
+    func letGo(of source: InPlaceSource) {
+        // A file that cannot even be looked at has changed as far as anybody can tell.
+        let found = (try? source.readState()) ?? .changed
+        detach(source, as: found == .current ? .damaged : found)
     }
 
     /// Looks whether the published file is still what it was; lets go of it where it is not.
     ///
     /// - Throws: `.unavailable` when it has changed, `.system` when it cannot be examined.
-    func checkSource() throws(PetalsError) {
+    package func checkSource() throws(PetalsError) {
         guard let source = state.withLock({ $0.source }) else { return }
-        if let file = try sourceFile(source), try source.isCurrent(file) { return }
-        detach(source, because: source.staleError)
-        throw source.staleError
+        let found = try source.readState()
+        guard found != .current else { return }
+        detach(source, as: found)
+        throw source.error(found)
     }
 
-    private func sourceFile(_ source: InPlaceSource) throws(PetalsError) -> DiskFile? {
+    func sourceFile(_ source: InPlaceSource) throws(PetalsError) -> DiskFile? {
         let key = FileTable.Key(blob: number, shard: 0, kind: .source)
         return try context.files.file(key) { () throws(PetalsError) in
             try DiskFile.open(
@@ -74,7 +84,7 @@ extension StoredBlob {
     }
 
     /// Lets go of a published file that has changed: its cells are absent, on the disk too.
-    private func detach(_ source: InPlaceSource, because error: PetalsError) {
+    private func detach(_ source: InPlaceSource, as found: SourceState) {
         let dataShards = geometry.streamShards
         var isFirst = false
         do throws(PetalsError) {
@@ -100,9 +110,9 @@ extension StoredBlob {
             warn("cannot clear the trees of blob \(id.short): \(error)")
         }
         guard isFirst else { return }
-        warn("\(error)")
+        warn(source.error(found).message)
         noteChange()
-        onStale(id)
+        onStale(source.row, found)
     }
 
     /// Takes the cells of a shard out of the accounts, as they are stored no more.

@@ -23,7 +23,7 @@ package final class StoredBlob: ShardFolder {
     let number: Int32
     let folder: String
     let context: StoreContext
-    let onStale: @Sendable (BlobID) -> Void
+    let onStale: @Sendable (SourceRow, SourceState) -> Void
     let opening = Stripe()
     let state: UnfairLock<State>
     private let stripes = (0..<16).map { _ in Stripe() }
@@ -86,7 +86,8 @@ package final class StoredBlob: ShardFolder {
     /// `onStale` is called, once, when the published file of the blob is found changed.
     init(
         row: BlobRow, sealedDescriptor: [UInt8], number: Int32, context: StoreContext,
-        classes: [ShardIndex: ShardClass], onStale: @escaping @Sendable (BlobID) -> Void
+        classes: [ShardIndex: ShardClass],
+        onStale: @escaping @Sendable (SourceRow, SourceState) -> Void
     ) throws(PetalsError) {
         id = row.blobID
         relayKey = row.relayKey

@@ -23,6 +23,9 @@ package final class LoopbackNode: Sendable {
         package var remembersPeers = false
         package var sources: [(origin: PeerOrigin, source: any PeerSource)] = []
         package var memory = MemoryBudget.standard
+        package var uploads = UploadSchedule.unlimited
+        /// Minutes since midnight, by which uploads change.
+        package var minuteOfDay: @Sendable () -> Int = { 0 }
         /// An earlier node's folder, when this one is that node after a restart.
         package var folder: TemporaryFolder?
         package var day: @Sendable () -> UInt32 = { UTCDay.today }
@@ -46,6 +49,8 @@ package final class LoopbackNode: Sendable {
         configuration.threads = 1
         configuration.memory = options.memory
         configuration.today = options.day
+        configuration.uploads = options.uploads
+        configuration.minuteOfDay = options.minuteOfDay
         node = Node(
             store: store, identity: try NodeIdentity(seed: state.identitySeed()),
             configuration: configuration, logger: log.logger)

@@ -11,7 +11,10 @@
 //              (`FetchEngine`), the reader of a file (`BlobReader`), read-ahead
 //   Serve/     answering: topics, holdings, documents, records of public files, leaves with their
 //              proofs
+//   Donate/    holding shards for others: what to hold (`DonationPlan`, a pure machine), checking
+//              claims, and the shell that does it (`Donor`)
 //   Publish/   from a file to a sealed blob, a manifest and a link
+//   Catalogue/ telling and hearing of catalogues: heads to whoever follows, logs by their digest
 //
 // The walk of a byte that is not here: a read asks `BlobReader`, which finds leaves missing and
 // puts a ticket on them; the scheduler picks a peer for each cell; the answer comes as a frame on

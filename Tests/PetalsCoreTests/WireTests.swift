@@ -33,6 +33,17 @@ import Testing
                     address: [UInt8](repeating: 7, count: 16), port: 65_535,
                     topics: [Topic](repeating: topic, count: Limits.exchangedTopicsMax)),
             ]),
+            .pledges([], room: nil), .pledges([], room: 0),
+            .pledges(
+                [
+                    .init(topic: topic, kept: [ShardIndex(0), ShardIndex(262_143)], dropped: []),
+                    .init(
+                        topic: topic, kept: [],
+                        dropped: [ShardIndex(1), ShardIndex(300)]),
+                ], room: .max),
+            .followCatalogues([]),
+            .followCatalogues([Topic](repeating: topic, count: Limits.cataloguesMax)),
+            .catalogueNews(topic, []), .catalogueNews(topic, [1, 2, 3]),
             .cancel(request: 3), .damaged(request: 9), .ping(.max), .pong(0), .unknown,
         ] + requests + ControlMessage.Refusal.allCases.map { .refuse(request: 4, $0) }
     }
@@ -57,13 +68,55 @@ import Testing
         }
     }
 
+    @Test func tooManyPledgesAreRefused() throws {
+        let topic = try #require(Topic([UInt8](repeating: 3, count: Topic.byteCount)))
+        let shards = (0...Limits.pledgedShardsMax).map { ShardIndex($0) }
+        let long = ControlMessage.Pledge(topic: topic, kept: shards, dropped: [])
+        let short = ControlMessage.Pledge(topic: topic, kept: [], dropped: [])
+        let many = Array(repeating: short, count: Limits.topicsPerPeerMax + 1)
+        for pledges in [[long], many] {
+            let bytes = ControlMessage.pledges(pledges, room: 5).serialized()
+            #expect(throws: PetalsError.self) { try ControlMessage(parsing: bytes) }
+        }
+    }
+
     @Test func laterMessagesAreSkipped() throws {
-        for field in 12...40 as ClosedRange<UInt64> where ![17, 20, 21].contains(field) {
+        for field in Array(12...16) + Array(23...40) as [UInt64] {
             let bytes = ProtobufWriter { $0.message(field) { $0.number(1, 5) } }.bytes
             #expect(try ControlMessage(parsing: bytes) == .unknown)
         }
         let refusal = ProtobufWriter { $0.message(9) { $0.number(2, 99) } }.bytes
         #expect(try ControlMessage(parsing: refusal) == .refuse(request: 0, .unspecified))
+    }
+
+    /// So many catalogues, and so long a head; each limit, and what is beyond it.
+    @Test func catalogueMessagesHaveLimits() throws {
+        let topic = [UInt8](repeating: 3, count: 20)
+        func follows(_ count: Int, _ topic: [UInt8]) -> [UInt8] {
+            ProtobufWriter {
+                $0.message(18) { follow in
+                    for _ in 0..<count { follow.data(1, topic) }
+                }
+            }.bytes
+        }
+        func news(_ topic: [UInt8], _ count: Int) -> [UInt8] {
+            ProtobufWriter {
+                $0.message(19) {
+                    $0.data(1, topic)
+                    $0.data(2, [UInt8](repeating: 1, count: count))
+                }
+            }.bytes
+        }
+        let good = [
+            follows(Limits.cataloguesMax, topic), news(topic, Limits.catalogueHeadBytesMax),
+        ]
+        for bytes in good { #expect(try ControlMessage(parsing: bytes).serialized() == bytes) }
+        for bytes in [
+            follows(Limits.cataloguesMax + 1, topic), follows(1, [1]), news([], 1),
+            news(topic, Limits.catalogueHeadBytesMax + 1),
+        ] {
+            #expect(throws: PetalsError.self) { try ControlMessage(parsing: bytes) }
+        }
     }
 
     /// Each limit of peer exchange, at it and beyond it.

@@ -55,7 +55,24 @@ import Testing
         #expect(try registry.blobs(ofModel: "held ü/…").isEmpty)
         #expect(try registry.sources() == [source])
         #expect(try registry.readManifest(published.manifestID) == manifest)
-        try registry.markStale(blob.id)
+        // Another file, or this one at another time, is not the one that is meant.
+        let stamp = source.stamp
+        for (path, inode) in [(source.path + "x", stamp.inode), (source.path, stamp.inode + 1)] {
+            let other = SourceRow(
+                blobID: blob.id, path: path,
+                stamp: FileStamp(
+                    size: stamp.size, modified: stamp.modified, changed: stamp.changed,
+                    inode: inode), record: source.record)
+            try registry.markStale(other, as: .missing)
+            #expect(try registry.source(of: blob.id)?.state == .current)
+        }
+        for state in [SourceState.changed, .damaged, .missing] {
+            try registry.markStale(source, as: state)
+            #expect(try registry.source(of: blob.id)?.state == state)
+            #expect(
+                try registry.staleSources()
+                    == [StaleSource(blobID: blob.id, path: source.path, state: state)])
+        }
         #expect(try registry.source(of: blob.id)?.isStale == true)
     }
 
@@ -168,6 +185,10 @@ import Testing
                     sql: """
                         DROP TABLE pins;
                         DROP TABLE peers;
+                        DROP TABLE donations;
+                        DROP TABLE catalogue_models;
+                        DROP TABLE catalogue_evidence;
+                        DROP TABLE catalogues;
                         ALTER TABLE models RENAME TO newer;
                         CREATE TABLE models (
                             name TEXT PRIMARY KEY NOT NULL, manifest_id BLOB NOT NULL,

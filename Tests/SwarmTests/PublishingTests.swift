@@ -55,6 +55,39 @@ extension Swarms {
             }
         }
 
+        /// The publisher leaves the parity to others: whoever holds it makes it, from what the
+        /// publisher serves, and it is what the publisher would have stored.
+        @Test func relaysMakeTheParityThatThePublisherLeavesOut() async throws {
+            var generator = SeededGenerator(seed: 8)
+            let bytes = generator.bytes(1_300_000)
+            try await withSwarm { swarm in
+                let source = try TemporaryFolder()
+                try source.write(bytes, to: "m.bin")
+                let publisher = try await swarm.start()
+                let full = try await swarm.start()
+                let publication = try publish(source.path + "/m.bin", on: publisher) {
+                    $0.parity = .none
+                }
+                let same = try publish(source.path + "/m.bin", on: full)
+                #expect(records(same) == records(publication))
+                #expect(publisher.store.usage().total == 0)
+                let relay = try await swarm.start(peers: [publisher])
+                let record = try #require(records(publication).values.first)
+                let made = try #require(full.store.blob(record.blobID))
+                for shard in made.geometry.shards where !made.geometry.isData(shard) {
+                    try await hold(publication, on: relay, shard: shard.rawValue)
+                    let held = try #require(relay.store.blob(record.blobID))
+                    for cell in 0..<held.geometry.cellCount(of: shard) {
+                        let address = CellAddress(shard: shard, cell: CellIndex(cell))
+                        let all = 0..<held.geometry.leafCount(address)
+                        let leaves = try #require(try held.read(address, leaves: all))
+                        #expect(try made.read(address, leaves: all)?.bytes == leaves.bytes)
+                    }
+                }
+                #expect(relay.node.status().rebuiltCells > 0)
+            }
+        }
+
         /// The publisher goes, the relays give everything back, and know nothing of what they hold.
         @Test func relaysHoldWhatTheyCannotRead() async throws {
             var generator = SeededGenerator(seed: 1)

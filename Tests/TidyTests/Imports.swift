@@ -33,6 +33,10 @@ enum Imports {
             "PetalsCore", "PetalsCodec", "PetalsStore", "ShardFetch", "PetalsFS", "PetalsTesting",
             "ArgumentParser", "NIO",
         ],
+        "PetalsSimulation": [
+            "PetalsCore", "ShardFetch", "PetalsTesting", "ArgumentParser", "DequeModule",
+            "HeapModule",
+        ],
     ]
 
     /// A library that only one folder, or one file, may name, although its room has others.

@@ -418,6 +418,76 @@ def manifest_vector(seed, blob, read_key=None):
     }
 
 
+# --- A catalogue ---------------------------------------------------------------------------------
+
+def base32_text(data):
+    return base64.b32encode(data).decode().lower().rstrip("=")
+
+
+def catalogue_topic(owner, day):
+    return derive(b"", "petalsfs catalogue topic v1", struct.pack("<I", day) + owner)[:20]
+
+
+def item_signature(seed, owner, sequence, content):
+    """Of the item of the DHT (BEP 44) that carries a head or a delegation; and its value."""
+    salt = b"petals/c1" + owner
+    value = b"%d:" % len(content) + content
+    signed = b"4:salt%d:%s3:seqi%de1:v%s" % (len(salt), salt, sequence, value)
+    return ed25519(seed, signed)[1], value
+
+
+def catalogue_vector(owner_seed, delegate_seed):
+    created = 1790000000
+    metadata = data_field(1, "1.0") + data_field(3, "Apache-2.0") + data_field(7, "0123abcd")
+    entry = (data_field(1, "tiny.gguf") + data_field(2, sha256(b"manifest"))
+             + always(3, sha256(b"read key")) + number(5, 1) + number(7, 70000)
+             + data_field(8, sha256(b"plaintext")) + always(9, metadata) + number(10, created))
+    folder = (data_field(1, "folder") + data_field(2, sha256(b"another"))
+              + always(4, sha256(b"relay key")) + number(7, 1 << 40) + number(10, created + 1))
+    records = [always(1, b"Models \xc3\xbc"), always(2, entry), always(2, folder),
+               always(3, b"tiny.gguf")]
+    log = b"".join(always(1, record) for record in records)
+    owner = ed25519(owner_seed, b"")[0]
+    delegate = ed25519(delegate_seed, b"")[0]
+
+    def head(issue):
+        return (number(1, 1) + data_field(2, owner) + number(3, issue) + number(4, len(records))
+                + data_field(5, tree_root([leaf_hash(record) for record in records]))
+                + data_field(6, sha256(log)) + number(7, len(log)) + number(8, created))
+
+    def signed(seed, issue, delegation):
+        body = head(issue)
+        bare = data_field(1, body) + data_field(
+            2, ed25519(seed, b"petalsfs catalogue head v1" + body)[1])
+        bare += always(3, delegation) if delegation else b""
+        sequence = issue << 24 | len(records)
+        signature, value = item_signature(seed, owner, sequence, always(1, bare))
+        return {"signedHead": (bare + data_field(4, signature)).hex(),
+                "itemSequence": sequence, "itemValue": value.hex()}
+
+    body = (number(1, 1) + data_field(2, owner) + data_field(3, delegate) + number(4, created)
+            + number(5, created) + number(6, created + 90 * 86400))
+    bare = data_field(1, body) + data_field(
+        2, ed25519(owner_seed, b"petalsfs catalogue delegation v1" + body)[1])
+    signature, value = item_signature(owner_seed, owner, created << 24, always(2, bare))
+    delegation = bare + data_field(3, signature)
+    news = data_field(1, catalogue_topic(owner, 20000)) + data_field(2, b"head")
+    return {
+        "ownerSeed": owner_seed.hex(), "delegateSeed": delegate_seed.hex(),
+        "created": created, "owner": owner.hex(), "link": "petals:c1:" + base32_text(owner),
+        "records": [record.hex() for record in records], "log": log.hex(),
+        "root": tree_root([leaf_hash(record) for record in records]).hex(),
+        "byOwner": signed(owner_seed, 0, b""),
+        "byDelegate": signed(delegate_seed, created, delegation),
+        "delegation": "petals:d1:" + base32_text(delegation),
+        "delegationItemSequence": created << 24, "delegationItemValue": value.hex(),
+        "topics": [{"day": day, "topic": catalogue_topic(owner, day).hex()}
+                   for day in (0, 20000, (1 << 32) - 1)],
+        "follow": always(18, data_field(1, catalogue_topic(owner, 20000))).hex(),
+        "news": always(19, news).hex(),
+    }
+
+
 # --- All of it -----------------------------------------------------------------------------------
 
 def keys_vector():
@@ -505,6 +575,7 @@ def vectors():
         "trees": tree_vector(), "parity": parity_vector(), "blobs": blobs,
         "records": record_vectors(), "getRecords": get_record_vectors(),
         "announcements": announcement_vectors(),
+        "catalogues": [catalogue_vector(sha256(b"owner"), sha256(b"delegate"))],
         "manifests": [manifest_vector(seed, blobs[0]),
                       manifest_vector(seed, blobs[0], sha256(b"private read key"))],
     }

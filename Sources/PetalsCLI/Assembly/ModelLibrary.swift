@@ -21,6 +21,8 @@ final class ModelLibrary: Sendable {
         let grants: [BlobGrant]
         /// Whether it is kept until it is unpinned.
         var isPinned = false
+        /// What lists the model, where it is here because a catalogue is followed.
+        var listing: CatalogueModel?
 
         var isPending: Bool { grants.isEmpty && opened == nil }
         var manifest: ModelManifest? { opened?.manifest }
@@ -36,15 +38,21 @@ final class ModelLibrary: Sendable {
         var found: FileRecord? { row.check == nil ? nil : records.first }
     }
 
-    private struct State {
+    struct State {
         var entries: [String: Entry] = [:]
         var fetching: [String: Task<Void, Never>] = [:]
         var observers: [@Sendable ([Entry]) -> Void] = []
+        /// What the followed catalogues list; nil where it has to be read again.
+        var listed: [CatalogueModel]?
+        /// Counts how often that was the case: what was read before is not kept after.
+        var listedVersion = 0
     }
 
-    private let store: Store
-    private let logger: Logger
-    private let state = Mutex(State())
+    let store: Store
+    let logger: Logger
+    let state = Mutex(State())
+    /// Held while the registry is read and observers are told, so that the latest is told last.
+    private let reloading = Mutex(())
 
     init(store: Store, logger: Logger) throws(PetalsError) {
         self.store = store
@@ -79,23 +87,19 @@ final class ModelLibrary: Sendable {
 
     /// Calls `observer` now and after each change.
     func observe(_ observer: @escaping @Sendable ([Entry]) -> Void) {
-        state.withLock { $0.observers.append(observer) }
-        observer(entries)
+        reloading.withLock { _ in
+            state.withLock { $0.observers.append(observer) }
+            observer(entries)
+        }
     }
 
     /// Reads the registry again.
     func reload() throws(PetalsError) {
-        var fresh: [String: Entry] = [:]
-        let pins = try store.registry.pins()
-        for row in try store.registry.models() {
-            let known = state.withLock { $0.entries[row.name] }
-            if let known, known.row == row, !known.isPending {
-                fresh[row.name] = known
-            } else {
-                fresh[row.name] = try open(row)
-            }
-            fresh[row.name]?.isPinned = pins.contains(row.name)
-        }
+        try reloading.withLock { _ throws(PetalsError) in try reloadNow() }
+    }
+
+    private func reloadNow() throws(PetalsError) {
+        let fresh = try currentEntries()
         let (entries, observers) = state.withLock { state in
             state.entries = fresh
             for (name, task) in state.fetching where fresh[name]?.isPending != true {
@@ -107,8 +111,22 @@ final class ModelLibrary: Sendable {
         for observer in observers { observer(entries) }
     }
 
+    /// The model of a row as it is known already, or with its manifest where that is here.
+    func entry(of row: ModelRow, pins: Set<String>) throws(PetalsError) -> Entry {
+        let known = state.withLock { $0.entries[row.name] }
+        var entry: Entry
+        if let known, known.row == row, !known.isPending {
+            entry = known
+        } else {
+            entry = try open(row)
+        }
+        entry.isPinned = pins.contains(row.name)
+        entry.listing = nil
+        return entry
+    }
+
     /// Opens a model's manifest where it is here.
-    private func open(_ row: ModelRow) throws(PetalsError) -> Entry {
+    func open(_ row: ModelRow) throws(PetalsError) -> Entry {
         guard let bytes = try store.registry.readManifest(row.manifestID) else {
             return Entry(row: row, opened: nil, grants: [])
         }
@@ -132,8 +150,10 @@ final class ModelLibrary: Sendable {
     // MARK: Pending models
 
     /// Asks peers for the manifests that are missing, until they come.
+    ///
+    /// Those of models that a catalogue lists are fetched when they are opened.
     func fetchPending(with node: Node) {
-        for entry in entries where entry.isPending {
+        for entry in entries where entry.isPending && entry.listing == nil {
             let row = entry.row
             state.withLock { state in
                 guard state.fetching[row.name] == nil else { return }
@@ -147,7 +167,7 @@ final class ModelLibrary: Sendable {
     /// Waits until no model is pending, or for so many seconds.
     func waitForManifests(seconds: Double) async {
         let end = Date().addingTimeInterval(seconds)
-        while entries.contains(where: \.isPending), Date() < end {
+        while entries.contains(where: { $0.isPending && $0.listing == nil }), Date() < end {
             // Cancelled: the caller goes on at once.
             guard (try? await Task.sleep(for: .milliseconds(20))) != nil else { return }
         }
@@ -194,7 +214,7 @@ final class ModelLibrary: Sendable {
     }
 
     /// Fetches the descriptors of a model's largest files, so that their first read need not.
-    private func openLargest(of entry: Entry, with node: Node) async {
+    func openLargest(of entry: Entry, with node: Node) async {
         let largest = entry.records.sorted { $0.size > $1.size }
         for record in largest.prefix(Limits.topicsPerPeerMax / 2) {
             // Cancelled, or not to be had now: the first read asks again.

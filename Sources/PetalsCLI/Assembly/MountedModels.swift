@@ -30,6 +30,13 @@ struct BlobContent: FileContent {
     }
 }
 
+extension CatalogueEntry {
+    /// What a catalogue says of a model, as extended attributes.
+    fileprivate var facts: [String: String] {
+        ["license": metadata.license, "format": metadata.format].filter { !$0.value.isEmpty }
+    }
+}
+
 extension NodeService {
     /// Keeps a mount's tree in step with the registered models.
     func show(in tree: TreeStore, with node: Node) {
@@ -41,13 +48,21 @@ extension NodeService {
     private func mountedModel(_ entry: ModelLibrary.Entry, _ node: Node) -> MountedModel? {
         guard case .read = entry.row.capability else { return nil }
         let row = entry.row
+        let unsigned = unsignedRefusal(of: entry)
         let refusal =
-            row.check == nil ? nil : { @Sendable [library] in library.refusal(of: row) }
+            row.check == nil && unsigned == nil
+            ? nil : { @Sendable [library] in unsigned ?? library.refusal(of: row) }
+        let listed = entry.listing?.entry
         return MountedModel(
             name: row.name, manifestID: row.manifestID, manifest: entry.manifest,
-            addedAt: Int64(row.addedAt), refusal: refusal?()?.message,
+            announced: listed.map {
+                .init(
+                    isSingleFile: $0.isSingleFile, isExecutable: $0.isExecutable, size: $0.size)
+            }, addedAt: Int64(row.addedAt), facts: listed?.facts ?? [:],
+            refusal: refusal?()?.message,
             peersAsked: { node.peerCount },
             status: { [self] in Self.json(summary(entry)) },
+            fetch: { [library] in await library.fetchListed(row.name, with: node) },
             open: { BlobContent(reader: node.reader(for: $0), refusal: refusal) })
     }
 

@@ -78,6 +78,8 @@ extension NodeService {
             throw PetalsError(
                 .badInput, "“\(name)” is held, which keeps it already; there is nothing to pin")
         }
+        // Whoever pins a model wants it whatever becomes of the catalogue that listed it.
+        try store.registry.makeOwn([name])
         try store.pin(model: name)
         try library.reload()
         var work: [(session: BlobSession, shards: [ShardIndex])] = []
@@ -155,6 +157,7 @@ extension NodeService {
     ) async throws(PetalsError) -> ModelLibrary.Entry {
         let entry = try library.entry(name)
         guard entry.isPending, !node.canFindPeers, node.peerCount == 0 else {
+            await library.fetchListed(name, with: node)
             return try await library.arrived(name)
         }
         throw PetalsError(

@@ -23,8 +23,14 @@ extension NodeService {
         let reference = try ModelReference(parsing: request.link)
         node?.dial(Self.endpoints(request.peers))
         switch reference {
-        case .link: return try add(link: request.link, name: request.name)
-        case .file(let sha256): return try await add(fileWith: sha256, request)
+        case .link(let link):
+            if let rules = request.rules {
+                try await requireSigned(link, rules, seconds: request.timeout)
+            }
+            return try add(link: request.link, name: request.name)
+        case .file(let sha256):
+            if let rules = request.rules { try requireListed(sha256, rules) }
+            return try await add(fileWith: sha256, request)
         }
     }
 

@@ -24,6 +24,7 @@ extension NodeService {
         options.name = request.name
         options.isPrivate = request.isPrivate
         options.metadata.license = request.license ?? ""
+        options.parity = request.parity
         if let k = request.dataShards, let n = request.groupShards { options.shards = (k, n) }
         let node = node
         let publisher = Publisher(store: store, signer: identity.signing) { node?.announce($0) }
@@ -110,7 +111,10 @@ extension NodeService {
         try checkDonation(work)
         for (session, shards) in work {
             try store.setClass(.held, of: shards, blob: session.id)
+            try store.keepByHand(shards, blob: session.id)
         }
+        // What was chosen makes room for what was asked for.
+        await donor?.reckon()
         let bytes = total
         try await fetchWhole(work, with: node) { progress($0, bytes) }
         return (work.reduce(0) { $0 + $1.shards.count }, total)
@@ -121,22 +125,24 @@ extension NodeService {
         _ work: [(session: BlobSession, shards: [ShardIndex])]
     ) throws(PetalsError) {
         guard let donated = bounds.donated else { return }
-        let missing = work.reduce(0) { sum, item in
-            let geometry = item.session.geometry
-            return sum
-                + item.shards.reduce(0) { sum, shard in
-                    let isHeld = item.session.stored.shardClass(of: shard) == .held
-                    let here = isHeld ? Self.bytes(of: item.session.stored, [shard]) : 0
-                    return sum + geometry.shardLength(shard) - here
-                }
+        // Shards that this node chose by itself make room.
+        let chosen = try store.registry.donations()
+        let wanted = work.reduce(0) { sum, item in
+            sum + item.shards.reduce(0) { $0 + item.session.geometry.shardLength($1) }
         }
-        let held = store.usage().bytes[.held] ?? 0
-        guard missing > donated - held else { return }
+        let asked = Dictionary(work.map { ($0.session.id, Set($0.shards)) }) { $0.union($1) }
+        let held = store.allBlobs().reduce(0) { sum, blob in
+            let others = blob.keptShards().subtracting(chosen[blob.id] ?? [])
+                .subtracting(asked[blob.id] ?? [])
+            return sum
+                + others.filter { blob.shardClass(of: $0) == .held }
+                .reduce(0) { $0 + blob.geometry.shardLength($1) }
+        }
+        guard wanted > donated - held else { return }
         throw PetalsError(
             .noSpace,
-            "holding this takes another \(ByteCount(missing)), and of the \(ByteCount(donated)) "
-                + "that --donate gives \(ByteCount(held)) are taken; raise it, or hold fewer "
-                + "--shards")
+            "holding this takes \(ByteCount(wanted)), and of the \(ByteCount(donated)) that "
+                + "--donate gives \(ByteCount(held)) are taken; raise it, or hold fewer --shards")
     }
 
     /// The shards that `--shards` names: these columns of every group, counted round in blobs that
@@ -197,13 +203,18 @@ extension NodeService {
 
     func summary(_ entry: ModelLibrary.Entry) -> ModelSummary {
         let manifest = entry.manifest
+        let listed = entry.listing?.entry
         return ModelSummary(
             name: entry.row.name, origin: entry.row.origin.rawValue,
+            catalogue: entry.listing?.title,
             manifest: entry.row.manifestID.hex, pending: entry.isPending, pinned: entry.isPinned,
-            size: manifest?.size ?? 0, stored: manifest?.storedSize ?? storedSize(entry),
+            size: manifest?.size ?? listed?.size ?? 0,
+            stored: manifest?.storedSize ?? storedSize(entry),
             cached: cachedSize(entry), files: manifest?.entries.count ?? 0,
-            format: manifest?.metadata.format ?? "", license: manifest?.metadata.license ?? "",
-            check: entry.row.check?.rawValue)
+            format: manifest?.metadata.format ?? listed?.metadata.format ?? "",
+            license: manifest?.metadata.license ?? listed?.metadata.license ?? "",
+            check: entry.row.check?.rawValue, parity: parity(entry),
+            changedFiles: changedFiles(of: entry))
     }
 
     private func storedSize(_ entry: ModelLibrary.Entry) -> Int {
@@ -256,10 +267,13 @@ extension NodeService {
         var classes: [String: Int] = [:]
         for (shardClass, bytes) in usage.bytes { classes[shardClass.rawValue] = bytes }
         return StatusSummary(
-            state: folder.path, mount: mountPath, node: node?.status(), store: classes,
+            changedFiles: changedFiles(), state: folder.path, mount: mountPath,
+            node: node?.status(), store: classes,
             cacheSize: usage.limit, cacheFree: usage.floor,
             // A disk that does not say is left out.
             diskFree: (try? store.readDiskSpace())?.free, models: library.entries.count,
-            wrongModels: wrongModels)
+            wrongModels: wrongModels,
+            // What the registry cannot say is said by every other command.
+            catalogues: (try? catalogueSummaries()) ?? [], donation: donor?.status())
     }
 }

@@ -15,6 +15,9 @@ struct CacheBounds {
     var free: Int?
     /// The most bytes of shards that others may have this node hold; nil for what the disk has.
     var donated: Int?
+    /// Whether the node chooses such shards by itself, and the models that were named for that.
+    var chooses = false
+    var donatedModels: [ModelLink] = []
 }
 
 /// A state folder at work: its store, its models, and the node when one runs.
@@ -33,7 +36,11 @@ final class NodeService: Sendable {
 
     private struct State {
         var node: Node?
+        var donor: Donor?
+        var donating: Task<Void, Never>?
         var checking: Task<Void, Never>?
+        var fetchingAhead: Task<Void, Never>?
+        var trust: SignatureRules?
         var mountPath: String?
         var unmount: (@Sendable () -> Void)?
     }
@@ -57,6 +64,7 @@ final class NodeService: Sendable {
     // MARK: Life
 
     var node: Node? { state.withLock { $0.node } }
+    var donor: Donor? { state.withLock { $0.donor } }
     var mountPath: String? { state.withLock { $0.mountPath } }
 
     /// Starts a node and asks for what is missing.
@@ -76,9 +84,36 @@ final class NodeService: Sendable {
             node?.offer(entries.flatMap(\.offeredRecords))
             node?.offer(models: ModelLibrary.offeredModels(of: entries))
         }
+        try startCatalogues(with: node)
+        await startDonating(with: node)
         let checking = Task { await keepCheckingFoundFiles() }
         state.withLock { $0.checking = checking }
         return node
+    }
+
+    /// Says that a donor chooses shards, and what looks after its models.
+    func donates(_ donor: Donor?, _ task: Task<Void, Never>?) -> Task<Void, Never>? {
+        state.withLock { state in
+            defer { (state.donor, state.donating) = (donor, task) }
+            return state.donating
+        }
+    }
+
+    /// Which models may be opened; nil for all.
+    var trust: SignatureRules? { state.withLock { $0.trust } }
+
+    /// Lets only models be opened that somebody known vouches for; before they are mounted.
+    func requireSigned(_ rules: SignatureRules) { state.withLock { $0.trust = rules } }
+
+    /// Fetches the manifests of what was listed last, where models are mounted; one such task runs
+    /// at a time.
+    func fetchListedAhead(with node: Node) {
+        let library = library
+        state.withLock { state in
+            guard state.mountPath != nil else { return }
+            state.fetchingAhead?.cancel()
+            state.fetchingAhead = Task { await library.fetchAhead(with: node) }
+        }
     }
 
     /// Says that models are mounted, and how `umount` ends that.
@@ -87,17 +122,20 @@ final class NodeService: Sendable {
             state.mountPath = path
             state.unmount = unmount
         }
+        if let node { fetchListedAhead(with: node) }
     }
 
     /// Stops the node; the state folder is free when the process ends.
     func stop(clearCache: Bool) async {
         isStopping.store(true, ordering: .relaxed)
-        let (node, checking) = state.withLock { state in
-            defer { (state.node, state.checking) = (nil, nil) }
-            return (state.node, state.checking)
+        let (node, checking, ahead) = state.withLock { state in
+            defer { (state.node, state.checking, state.fetchingAhead) = (nil, nil, nil) }
+            return (state.node, state.checking, state.fetchingAhead)
         }
+        ahead?.cancel()
         checking?.cancel()
         await checking?.value
+        await stopDonating()
         await node?.stop()
         if node?.listening != nil { try? FileManager.default.removeItem(atPath: folder.listenFile) }
         guard clearCache else { return }
@@ -134,7 +172,12 @@ final class NodeService: Sendable {
     func perform(
         _ request: ControlRequest, progress: @escaping @Sendable (Int, Int) -> Void
     ) async throws(PetalsError) -> ControlResult {
+        // People are told what is, and not what was.
         switch request {
+        case .list, .info, .status: store.checkSources()
+        default: break
+        }
+        return switch request {
         case .publish(let request): try await publish(request, progress: progress)
         case .hold(let request): try await hold(request, progress: progress)
         case .add(let request): .model(try await add(request))
@@ -148,7 +191,9 @@ final class NodeService: Sendable {
         case .evict(let name): .evicted(try await evict(name, progress: progress))
         case .verify(let name): .verified(try await verify(name, progress: progress))
         case .status: .status(status())
+        case .limit(let rate, let times): try limitUploads(rate: rate, times: times)
         case .unmount: try unmount()
+        case .catalogue(let request): try perform(request)
         }
     }
 
@@ -161,12 +206,14 @@ final class NodeService: Sendable {
     }
 
     func remove(_ name: String) throws(PetalsError) -> ControlResult {
+        try requireOwn(name)
         let orphans = try store.registry.removeModel(name)
         node?.forget(orphans)
         try library.reload()
         try store.remove(blobs: orphans)
         // After that, as what is unpinned competes for the cache with all the rest.
         try store.releasePins()
+        for blob in orphans { donor?.remove(blob) }
         return .done
     }
 

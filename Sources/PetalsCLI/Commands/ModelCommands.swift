@@ -1,13 +1,15 @@
 internal import ArgumentParser
 internal import Foundation
 internal import PetalsCore
+internal import ShardFetch
 
 /// The command `petalsfs publish`.
 struct Publish: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Publishes a file or a folder as a model and prints its link.",
         discussion: """
-            The file stays where it is and is served from there; only parity is stored beside it. \
+            The file stays where it is and is served from there; only parity and hashes are stored \
+            beside it, and with --parity none only hashes: relays then make the parity. \
             Whoever has a public file can tell that you hold it; --private hides that. \
             A publication that was interrupted goes on when it is run again.
             """)
@@ -27,13 +29,16 @@ struct Publish: AsyncParsableCommand {
     @Option(help: "Shards to read and shards in all, K/N, for each group.")
     var shards: String?
 
+    @Option(help: "stored: keep the parity here; none: leave it to relays to make.")
+    var parity: Publisher.Parity = .stored
+
     @OptionGroup var output: OutputOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
         var request = ControlRequest.PublishRequest(
             path: URL(fileURLWithPath: path).standardizedFileURL.path, name: name,
-            isPrivate: isPrivate, license: license)
+            isPrivate: isPrivate, license: license, parity: parity)
         if let shards {
             let parts = shards.split(separator: "/").map { Int($0) }
             guard parts.count == 2, let k = parts[0], let n = parts[1],
@@ -82,9 +87,13 @@ struct Add: AsyncParsableCommand {
     @Option(help: "The name to register it under; the link's own unless given.")
     var name: String?
 
-    @Option(help: "Seconds to look for a file that is given by its SHA-256.")
+    @Option(
+        help: """
+            Seconds to look for a file that is given by its SHA-256, or for who signed a model.
+            """)
     var timeout: Double = 30
 
+    @OptionGroup var signatures: SignatureOptions
     @OptionGroup var network: NetworkOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var common: CommonOptions
@@ -99,7 +108,10 @@ struct Add: AsyncParsableCommand {
         let conductor = Conductor(
             options: common, network: try network.configuration(listenByDefault: nil))
         let result = try await conductor.perform(
-            .add(.init(link: text, name: name, peers: network.peers, timeout: timeout)))
+            .add(
+                .init(
+                    link: text, name: name, peers: network.peers, timeout: timeout,
+                    rules: try signatures.rules())))
         guard case .model(let model) = result else { return }
         if output.json { return try Output.printJSON(model) }
         Terminal.print(model.name)
@@ -159,6 +171,8 @@ struct Info: AsyncParsableCommand {
         Terminal.print("manifest   \(summary.manifest)")
         Terminal.print("size       \(ByteCount(summary.size)), stored \(ByteCount(summary.stored))")
         Terminal.print("here       \(ByteCount(summary.cached))")
+        if summary.parity == "none" { Terminal.print("parity     left to relays to make") }
+        for file in summary.changedFiles { Terminal.print("changed    \(file.text)") }
         if !summary.format.isEmpty { Terminal.print("format     \(summary.format)") }
         if !summary.license.isEmpty { Terminal.print("license    \(summary.license)") }
         if let publisher = model.publisher { Terminal.print("publisher  \(publisher)") }
@@ -208,3 +222,5 @@ enum Output {
         return line
     }
 }
+
+extension Publisher.Parity: ExpressibleByArgument {}

@@ -9,7 +9,17 @@ internal import ShardFetch
 /// The command `petalsfs serve`.
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Runs a node without a mount: serves what it holds.")
+        abstract: "Runs a node without a mount: serves what it holds.",
+        discussion: """
+            With --donate it holds shards of models for others without being able to read them: \
+            those of the relay caps that are given now or were before, and those that followed \
+            catalogues list. It chooses what is \
+            rarest, makes again what nobody has any more, checks what its peers claim to hold, \
+            and stays within the size. `petalsfs rm` ends it for a model.
+            """)
+
+    @Argument(help: "Relay caps or links of models to donate to.")
+    var models: [String] = []
 
     @OptionGroup var network: NetworkOptions
 
@@ -19,17 +29,37 @@ struct Serve: AsyncParsableCommand {
             valueName: "size"))
     var donate: String?
 
+    @Option(help: "A file with relay caps of models to donate to, one a line.")
+    var relayCaps: String?
+
+    @Option(
+        name: .customLong("follow"),
+        help: "A catalogue to follow, as `petalsfs catalog follow` does; may be repeated.")
+    var catalogues: [String] = []
+
     @OptionGroup var cache: CacheOptions
+    @OptionGroup var uploads: UploadOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
         var bounds = try cache.bounds()
         bounds.donated = try Sizes.parse(donate, option: "--donate")
+        bounds.chooses = bounds.donated != nil
+        guard bounds.chooses || models.isEmpty && relayCaps == nil else {
+            throw ValidationError("relay caps are for --donate SIZE; `petalsfs hold` needs none")
+        }
+        bounds.donatedModels = try DonatedModels.parse(models, file: relayCaps)
+        var node = try network.configuration(listenByDefault: "0.0.0.0:0", isReachable: true)
+        node.uploads = try uploads.schedule()
         let runner = NodeRunner(
             statePath: common.state, logger: common.makeLogger(normal: .info), bounds: bounds,
-            network: try network.configuration(
-                listenByDefault: "0.0.0.0:0", isReachable: true))
+            network: node)
         try await runner.run(clearCache: false) { service in
+            for catalogue in catalogues {
+                _ = try await service.perform(
+                    .catalogue(.follow(link: catalogue, peers: network.peers)),
+                    progress: { _, _ in })
+            }
             let address = service.node?.listening?.description ?? "nowhere"
             Terminal.print("listening on \(address)")
             await Signals.waitForEnd()
@@ -104,6 +134,8 @@ struct Mount: AsyncParsableCommand {
     var readTimeout: Double = 600
 
     @OptionGroup var cache: CacheOptions
+    @OptionGroup var signatures: SignatureOptions
+    @OptionGroup var uploads: UploadOptions
 
     @Flag(help: "Keep the cache when unmounted.")
     var keepCache = false
@@ -121,13 +153,16 @@ struct Mount: AsyncParsableCommand {
         let logger = common.makeLogger(normal: .info)
         let options = try MountOptions(parsing: mountOptions)
         let bounds = try cache.bounds()
+        let rules = try signatures.rules()
+        var node = try network.configuration(listenByDefault: "0.0.0.0:0")
+        node.uploads = try uploads.schedule()
         // Before anything is opened: the commonest mistakes are about links and the directory.
         for link in links { _ = try NodeService.readLink(link) }
         let point = try MountPoint.prepare(directory, options: options, logger: logger)
         let runner = NodeRunner(
-            statePath: common.state, logger: logger, bounds: bounds,
-            network: try network.configuration(listenByDefault: "0.0.0.0:0"))
+            statePath: common.state, logger: logger, bounds: bounds, network: node)
         try await runner.run(clearCache: !keepCache) { service in
+            if let rules { service.requireSigned(rules) }
             try await MountRun(
                 service: service, point: point, options: options, readTimeout: readTimeout,
                 links: links
@@ -216,9 +251,17 @@ struct Status: AsyncParsableCommand {
                 "disk     \(ByteCount(free)) free, of which the cache leaves "
                     + "\(ByteCount(status.cacheFree))")
         }
+        if let donation = status.donation { show(donation) }
         for name in status.wrongModels {
             Terminal.print("damaged  \(name) is not the file of its SHA-256")
         }
+        for catalogue in status.catalogues {
+            Terminal.print(
+                "catalog  \(catalogue.title): \(catalogue.state), \(catalogue.models) models, "
+                    + "sequence \(catalogue.sequence)"
+                    + (catalogue.refused.map { "; a head was refused: \($0)" } ?? ""))
+        }
+        for file in status.changedFiles { Terminal.print("changed  \(file.text)") }
         guard let node = status.node else { return Terminal.print("node     not running") }
         if let mount = status.mount { Terminal.print("mount    \(mount)") }
         Terminal.print("node     \(node.peerID)")
@@ -228,6 +271,7 @@ struct Status: AsyncParsableCommand {
                 + "\(ByteCount(node.hedgedBytes)) asked twice, "
                 + "\(ByteCount(node.servedBytes)) served, \(node.rebuiltCells) cells rebuilt, "
                 + "\(node.damagedLeaves) damaged")
+        Terminal.print("upload   \(node.upload.text)")
         Terminal.print(
             "memory   \(ByteCount(node.memoryHot)) waiting to be read, "
                 + "\(ByteCount(node.memoryUnderWay)) under way, of \(ByteCount(node.memoryLimit))")
@@ -245,6 +289,22 @@ struct Status: AsyncParsableCommand {
             Terminal.print(
                 "peer     \(peer.id.prefix(16)) \(peer.dialled ? "at" : "from") \(peer.address)"
                     + (peer.origin.map { ", \($0)" } ?? ""))
+        }
+    }
+    private func show(_ donation: DonationStatus) {
+        Terminal.print(
+            "donation \(ByteCount(donation.used)) of \(ByteCount(donation.quota)) in "
+                + "\(donation.shards) shards, \(donation.coming.count) on their way, "
+                + "\(donation.rebuilt) rebuilt, \(donation.dropped) dropped")
+        Terminal.print(
+            "         \(donation.groups) groups of \(donation.blobs) blobs, "
+                + "\(donation.thinCount) under-replicated; \(donation.audits) peers checked, "
+                + "\(donation.auditsPassed) passed")
+        for group in donation.thin {
+            Terminal.print(
+                "thin     blob \(group.blob.prefix(8)) group \(group.group): "
+                    + "\(group.available) of \(group.shards) shards are there, "
+                    + "\(group.needed) are needed; \(group.spread) at peers of their own")
         }
     }
 }

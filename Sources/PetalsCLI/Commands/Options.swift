@@ -162,6 +162,29 @@ struct CacheOptions: ParsableArguments {
     }
 }
 
+/// Whose models may be opened.
+struct SignatureOptions: ParsableArguments {
+    @Flag(
+        help: "Refuse models that no followed catalogue lists and no known publisher has signed.")
+    var requireSigned = false
+
+    @Option(
+        name: .customLong("publisher"),
+        help: "With --require-signed: a publisher whose models may be opened; may be repeated.")
+    var publishers: [String] = []
+
+    func validate() throws {
+        guard publishers.isEmpty || requireSigned else {
+            throw ValidationError("--publisher says something only together with --require-signed")
+        }
+    }
+
+    /// The rules that were asked for; nil for none.
+    func rules() throws(PetalsError) -> SignatureRules? {
+        requireSigned ? try SignatureRules(publishers: publishers) : nil
+    }
+}
+
 /// Sizes on the command line.
 enum Sizes {
     /// The number of bytes that an option gives.

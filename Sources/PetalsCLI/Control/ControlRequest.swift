@@ -17,7 +17,9 @@ enum ControlRequest: Codable, Sendable {
     case evict(name: String)
     case verify(name: String?)
     case status
+    case limit(rate: String, times: String?)
     case unmount
+    case catalogue(CatalogueRequest)
 
     struct PublishRequest: Codable, Sendable {
         var path: String
@@ -26,6 +28,7 @@ enum ControlRequest: Codable, Sendable {
         var license: String?
         var dataShards: Int?
         var groupShards: Int?
+        var parity = Publisher.Parity.stored
     }
 
     struct HoldRequest: Codable, Sendable {
@@ -41,13 +44,16 @@ enum ControlRequest: Codable, Sendable {
         var peers: [String]
         /// Seconds to look for a file that is given by its SHA-256.
         var timeout: Double
+        /// Whether a model is refused that nobody known vouches for.
+        var rules: SignatureRules?
     }
 
     /// Whether the request is served only by talking to peers.
     var needsNetwork: Bool {
         switch self {
         case .hold, .prefetch, .pin: true
-        case .add(let request): ModelReference.namesFile(request.link)
+        case .add(let request):
+            ModelReference.namesFile(request.link) || request.rules != nil
         default: false
         }
     }
@@ -78,6 +84,9 @@ enum ControlResult: Codable, Sendable {
     case evicted(EvictedModel)
     case verified(VerifySummary)
     case status(StatusSummary)
+    case catalogue(CatalogueDetails)
+    case catalogues([CatalogueSummary])
+    case text(String)
     case done
 }
 
@@ -133,6 +142,8 @@ struct ModelSummary: Codable, Sendable {
     var name: String
     /// published, added or held.
     var origin: String
+    /// The title of the catalogue that lists it; null for what the user added.
+    var catalogue: String?
     var manifest: String
     /// Whether the manifest has not arrived yet.
     var pending: Bool
@@ -146,14 +157,29 @@ struct ModelSummary: Codable, Sendable {
     var license: String
     /// unchecked, checked or mismatch for a file that was found by its SHA-256; else null.
     var check: String?
+    /// stored or none, for a model that was published here; else null.
+    var parity: String?
+    /// Files that were published and are not served any more, each with the reason and a remedy.
+    var changedFiles: [ChangedFile]
 
     /// The model's state for people.
     var state: String {
         if check == "mismatch" { return "damaged: not the file of its SHA-256" }
         let unchecked = check == "unchecked" ? ", not compared with its SHA-256 yet" : ""
-        return (pending ? "waits for its manifest" : origin) + (pinned ? ", pinned" : "")
+        guard changedFiles.isEmpty else { return "\(origin), but its file has changed" }
+        let listed = catalogue.map { "listed by \($0)" }
+        return (listed ?? (pending ? "waits for its manifest" : origin))
+            + (pinned ? ", pinned" : "")
             + unchecked
     }
+}
+
+/// A published file that is not served any more.
+struct ChangedFile: Codable, Sendable {
+    var path: String
+    /// changed, damaged or missing.
+    var state: String
+    var text: String
 }
 
 struct ModelDetails: Codable, Sendable {
@@ -178,6 +204,8 @@ struct VerifySummary: Codable, Sendable {
 }
 
 struct StatusSummary: Codable, Sendable {
+    /// Files that were published and are not served any more.
+    var changedFiles: [ChangedFile]
     var state: String
     var mount: String?
     var node: NodeStatus?
@@ -192,4 +220,8 @@ struct StatusSummary: Codable, Sendable {
     var models: Int
     /// Models that are not the file of the SHA-256 by which they were found.
     var wrongModels: [String]
+    /// Catalogues that are followed or signed here.
+    var catalogues: [CatalogueSummary]
+    /// What this node gives for others; absent where it does not choose shards by itself.
+    var donation: DonationStatus?
 }

@@ -102,6 +102,27 @@ extension ManifestEntry {
 }
 
 extension ModelMetadata {
+    /// Texts as they are, for whoever refuses what is not fit to be shown.
+    init(unchecked message: PBMetadata) {
+        version = message.version
+        format = message.format
+        license = message.license
+        parameters = message.parameters
+        quantization = message.quantization
+        origin = message.origin
+        commit = message.commit
+        tags = message.tags
+    }
+
+    /// All texts, with what they are.
+    var texts: [(what: String, text: String)] {
+        [
+            ("version", version), ("format", format), ("license", license),
+            ("parameters", parameters), ("quantization", quantization), ("origin", origin),
+            ("commit", commit),
+        ] + tags.map { ("tag", $0) }
+    }
+
     init(message: PBMetadata) {
         // Shown on terminals: a line each, without control characters.
         version = ModelPath.printable(message.version)

@@ -41,6 +41,11 @@ package struct ModelPath: Hashable, Sendable, CustomStringConvertible {
             .badInput, "the name “\(printable(component))” \(reason); rename it and try again")
     }
 
+    /// Whether a text is fit for one line of a terminal as it is.
+    package static func isPrintable(_ text: String) -> Bool {
+        !text.unicodeScalars.contains { isForbidden($0) && $0 != "/" }
+    }
+
     private static func isForbidden(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.properties.generalCategory {
         case .control, .lineSeparator, .paragraphSeparator: true

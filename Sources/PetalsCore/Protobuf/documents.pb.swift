@@ -273,6 +273,293 @@ nonisolated struct PBSealedManifest: Sendable {
   init() {}
 }
 
+/// What a catalogue's log says; one of its records. A record of a later kind has none of these fields,
+/// takes its place in the log, and says nothing to who does not know it.
+nonisolated struct PBCatalogueRecord: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var content: PBCatalogueRecord.OneOf_Content? = nil
+
+  /// what the catalogue is called from here on
+  var title: String {
+    get {
+      if case .title(let v)? = content {return v}
+      return String()
+    }
+    set {content = .title(newValue)}
+  }
+
+  /// adds a model, or a new version under its name
+  var entry: PBCatalogueEntry {
+    get {
+      if case .entry(let v)? = content {return v}
+      return PBCatalogueEntry()
+    }
+    set {content = .entry(newValue)}
+  }
+
+  /// the name of an entry that is listed no more
+  var withdrawn: String {
+    get {
+      if case .withdrawn(let v)? = content {return v}
+      return String()
+    }
+    set {content = .withdrawn(newValue)}
+  }
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  nonisolated enum OneOf_Content: Equatable, Sendable {
+    /// what the catalogue is called from here on
+    case title(String)
+    /// adds a model, or a new version under its name
+    case entry(PBCatalogueEntry)
+    /// the name of an entry that is listed no more
+    case withdrawn(String)
+
+  }
+
+  init() {}
+}
+
+nonisolated struct PBCatalogueEntry: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// one path component
+  var name: String = String()
+
+  var manifestID: Data = Data()
+
+  var capability: PBCatalogueEntry.OneOf_Capability? = nil
+
+  /// whoever has the catalogue may read the model
+  var readKey: Data {
+    get {
+      if case .readKey(let v)? = capability {return v}
+      return Data()
+    }
+    set {capability = .readKey(newValue)}
+  }
+
+  /// may hold it
+  var relayKey: Data {
+    get {
+      if case .relayKey(let v)? = capability {return v}
+      return Data()
+    }
+    set {capability = .relayKey(newValue)}
+  }
+
+  /// the model is one file, else a folder
+  var singleFile: Bool = false
+
+  /// of a single file
+  var executable: Bool = false
+
+  /// bytes of plaintext
+  var size: UInt64 = 0
+
+  /// of a single file; else absent
+  var sha256: Data = Data()
+
+  var metadata: PBMetadata {
+    get {_metadata ?? PBMetadata()}
+    set {_metadata = newValue}
+  }
+  /// Returns true if `metadata` has been explicitly set.
+  var hasMetadata: Bool {self._metadata != nil}
+  /// Clears the value of `metadata`. Subsequent reads from it will return its default value.
+  mutating func clearMetadata() {self._metadata = nil}
+
+  /// seconds since 1970
+  var addedAt: UInt64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  nonisolated enum OneOf_Capability: Equatable, Sendable {
+    /// whoever has the catalogue may read the model
+    case readKey(Data)
+    /// may hold it
+    case relayKey(Data)
+
+  }
+
+  init() {}
+
+  fileprivate var _metadata: PBMetadata? = nil
+}
+
+/// All records of a catalogue, oldest first. Its SHA-256 is in the head, and it is fetched by it.
+nonisolated struct PBCatalogueLog: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// CatalogueRecord, at most 4096 bytes each
+  var records: [Data] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// What is signed of a catalogue.
+nonisolated struct PBCatalogueHead: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 1
+  var version: UInt32 = 0
+
+  /// Ed25519 public key: the catalogue's id
+  var owner: Data = Data()
+
+  /// that of the delegation under which it is signed
+  var issue: UInt64 = 0
+
+  /// number of records
+  var sequence: UInt64 = 0
+
+  /// RFC 9162 tree over the records
+  var root: Data = Data()
+
+  /// of the serialized CatalogueLog
+  var logSha256: Data = Data()
+
+  var logBytes: UInt64 = 0
+
+  /// seconds since 1970
+  var createdAt: UInt64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// The owner lets another key sign heads.
+nonisolated struct PBCatalogueDelegation: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 1
+  var version: UInt32 = 0
+
+  var owner: Data = Data()
+
+  /// Ed25519 public key
+  var delegate: Data = Data()
+
+  /// a higher one ends those before it
+  var issue: UInt64 = 0
+
+  /// seconds since 1970
+  var notBefore: UInt64 = 0
+
+  /// seconds since 1970
+  var expiresAt: UInt64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// A delegation with the owner's signature over "petalsfs catalogue delegation v1" || body.
+nonisolated struct PBSignedDelegation: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// CatalogueDelegation
+  var body: Data = Data()
+
+  /// Ed25519, by the owner
+  var signature: Data = Data()
+
+  /// Ed25519, by the owner, of the item that carries this (BEP 44); or absent
+  var itemSignature: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// A head with a signature over "petalsfs catalogue head v1" || body.
+nonisolated struct PBSignedHead: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// CatalogueHead
+  var body: Data = Data()
+
+  /// Ed25519, by the owner, or by the delegate where one is given
+  var signature: Data = Data()
+
+  /// absent where the owner signed
+  var delegation: PBSignedDelegation {
+    get {_delegation ?? PBSignedDelegation()}
+    set {_delegation = newValue}
+  }
+  /// Returns true if `delegation` has been explicitly set.
+  var hasDelegation: Bool {self._delegation != nil}
+  /// Clears the value of `delegation`. Subsequent reads from it will return its default value.
+  mutating func clearDelegation() {self._delegation = nil}
+
+  /// Ed25519, by the signer, of the item that carries this; or absent
+  var itemSignature: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _delegation: PBSignedDelegation? = nil
+}
+
+/// The value of an item in the DHT (BEP 44), as one bencoded string.
+nonisolated struct PBCatalogueItem: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var content: PBCatalogueItem.OneOf_Content? = nil
+
+  /// under the signer's key
+  var head: PBSignedHead {
+    get {
+      if case .head(let v)? = content {return v}
+      return PBSignedHead()
+    }
+    set {content = .head(newValue)}
+  }
+
+  /// under the owner's key: where to look on
+  var delegation: PBSignedDelegation {
+    get {
+      if case .delegation(let v)? = content {return v}
+      return PBSignedDelegation()
+    }
+    set {content = .delegation(newValue)}
+  }
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  nonisolated enum OneOf_Content: Equatable, Sendable {
+    /// under the signer's key
+    case head(PBSignedHead)
+    /// under the owner's key: where to look on
+    case delegation(PBSignedDelegation)
+
+  }
+
+  init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "petals"
@@ -758,6 +1045,483 @@ nonisolated extension PBSealedManifest: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.version != rhs.version {return false}
     if lhs.outer != rhs.outer {return false}
     if lhs.inner != rhs.inner {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBCatalogueRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".CatalogueRecord"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}title\0\u{1}entry\0\u{1}withdrawn\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.content != nil {try decoder.handleConflictingOneOf()}
+          self.content = .title(v)
+        }
+      }()
+      case 2: try {
+        var v: PBCatalogueEntry?
+        var hadOneofValue = false
+        if let current = self.content {
+          hadOneofValue = true
+          if case .entry(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.content = .entry(v)
+        }
+      }()
+      case 3: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.content != nil {try decoder.handleConflictingOneOf()}
+          self.content = .withdrawn(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.content {
+    case .title?: try {
+      guard case .title(let v)? = self.content else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    }()
+    case .entry?: try {
+      guard case .entry(let v)? = self.content else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .withdrawn?: try {
+      guard case .withdrawn(let v)? = self.content else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBCatalogueRecord, rhs: PBCatalogueRecord) -> Bool {
+    if lhs.content != rhs.content {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBCatalogueEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".CatalogueEntry"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{3}manifest_id\0\u{3}read_key\0\u{3}relay_key\0\u{3}single_file\0\u{1}executable\0\u{1}size\0\u{1}sha256\0\u{1}metadata\0\u{3}added_at\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.manifestID) }()
+      case 3: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.capability != nil {try decoder.handleConflictingOneOf()}
+          self.capability = .readKey(v)
+        }
+      }()
+      case 4: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.capability != nil {try decoder.handleConflictingOneOf()}
+          self.capability = .relayKey(v)
+        }
+      }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.singleFile) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.executable) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.size) }()
+      case 8: try { try decoder.decodeSingularBytesField(value: &self.sha256) }()
+      case 9: try { try decoder.decodeSingularMessageField(value: &self._metadata) }()
+      case 10: try { try decoder.decodeSingularUInt64Field(value: &self.addedAt) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.manifestID.isEmpty {
+      try visitor.visitSingularBytesField(value: self.manifestID, fieldNumber: 2)
+    }
+    switch self.capability {
+    case .readKey?: try {
+      guard case .readKey(let v)? = self.capability else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 3)
+    }()
+    case .relayKey?: try {
+      guard case .relayKey(let v)? = self.capability else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 4)
+    }()
+    case nil: break
+    }
+    if self.singleFile != false {
+      try visitor.visitSingularBoolField(value: self.singleFile, fieldNumber: 5)
+    }
+    if self.executable != false {
+      try visitor.visitSingularBoolField(value: self.executable, fieldNumber: 6)
+    }
+    if self.size != 0 {
+      try visitor.visitSingularUInt64Field(value: self.size, fieldNumber: 7)
+    }
+    if !self.sha256.isEmpty {
+      try visitor.visitSingularBytesField(value: self.sha256, fieldNumber: 8)
+    }
+    try { if let v = self._metadata {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    } }()
+    if self.addedAt != 0 {
+      try visitor.visitSingularUInt64Field(value: self.addedAt, fieldNumber: 10)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBCatalogueEntry, rhs: PBCatalogueEntry) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.manifestID != rhs.manifestID {return false}
+    if lhs.capability != rhs.capability {return false}
+    if lhs.singleFile != rhs.singleFile {return false}
+    if lhs.executable != rhs.executable {return false}
+    if lhs.size != rhs.size {return false}
+    if lhs.sha256 != rhs.sha256 {return false}
+    if lhs._metadata != rhs._metadata {return false}
+    if lhs.addedAt != rhs.addedAt {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBCatalogueLog: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".CatalogueLog"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}records\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedBytesField(value: &self.records) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.records.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.records, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBCatalogueLog, rhs: PBCatalogueLog) -> Bool {
+    if lhs.records != rhs.records {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBCatalogueHead: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".CatalogueHead"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}owner\0\u{1}issue\0\u{1}sequence\0\u{1}root\0\u{3}log_sha256\0\u{3}log_bytes\0\u{3}created_at\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.version) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.owner) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.issue) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.sequence) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.root) }()
+      case 6: try { try decoder.decodeSingularBytesField(value: &self.logSha256) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.logBytes) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.createdAt) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.version != 0 {
+      try visitor.visitSingularUInt32Field(value: self.version, fieldNumber: 1)
+    }
+    if !self.owner.isEmpty {
+      try visitor.visitSingularBytesField(value: self.owner, fieldNumber: 2)
+    }
+    if self.issue != 0 {
+      try visitor.visitSingularUInt64Field(value: self.issue, fieldNumber: 3)
+    }
+    if self.sequence != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sequence, fieldNumber: 4)
+    }
+    if !self.root.isEmpty {
+      try visitor.visitSingularBytesField(value: self.root, fieldNumber: 5)
+    }
+    if !self.logSha256.isEmpty {
+      try visitor.visitSingularBytesField(value: self.logSha256, fieldNumber: 6)
+    }
+    if self.logBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.logBytes, fieldNumber: 7)
+    }
+    if self.createdAt != 0 {
+      try visitor.visitSingularUInt64Field(value: self.createdAt, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBCatalogueHead, rhs: PBCatalogueHead) -> Bool {
+    if lhs.version != rhs.version {return false}
+    if lhs.owner != rhs.owner {return false}
+    if lhs.issue != rhs.issue {return false}
+    if lhs.sequence != rhs.sequence {return false}
+    if lhs.root != rhs.root {return false}
+    if lhs.logSha256 != rhs.logSha256 {return false}
+    if lhs.logBytes != rhs.logBytes {return false}
+    if lhs.createdAt != rhs.createdAt {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBCatalogueDelegation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".CatalogueDelegation"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}owner\0\u{1}delegate\0\u{1}issue\0\u{3}not_before\0\u{3}expires_at\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.version) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.owner) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.delegate) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.issue) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.notBefore) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.expiresAt) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.version != 0 {
+      try visitor.visitSingularUInt32Field(value: self.version, fieldNumber: 1)
+    }
+    if !self.owner.isEmpty {
+      try visitor.visitSingularBytesField(value: self.owner, fieldNumber: 2)
+    }
+    if !self.delegate.isEmpty {
+      try visitor.visitSingularBytesField(value: self.delegate, fieldNumber: 3)
+    }
+    if self.issue != 0 {
+      try visitor.visitSingularUInt64Field(value: self.issue, fieldNumber: 4)
+    }
+    if self.notBefore != 0 {
+      try visitor.visitSingularUInt64Field(value: self.notBefore, fieldNumber: 5)
+    }
+    if self.expiresAt != 0 {
+      try visitor.visitSingularUInt64Field(value: self.expiresAt, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBCatalogueDelegation, rhs: PBCatalogueDelegation) -> Bool {
+    if lhs.version != rhs.version {return false}
+    if lhs.owner != rhs.owner {return false}
+    if lhs.delegate != rhs.delegate {return false}
+    if lhs.issue != rhs.issue {return false}
+    if lhs.notBefore != rhs.notBefore {return false}
+    if lhs.expiresAt != rhs.expiresAt {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBSignedDelegation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".SignedDelegation"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}body\0\u{1}signature\0\u{3}item_signature\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.body) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.signature) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.itemSignature) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.body.isEmpty {
+      try visitor.visitSingularBytesField(value: self.body, fieldNumber: 1)
+    }
+    if !self.signature.isEmpty {
+      try visitor.visitSingularBytesField(value: self.signature, fieldNumber: 2)
+    }
+    if !self.itemSignature.isEmpty {
+      try visitor.visitSingularBytesField(value: self.itemSignature, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBSignedDelegation, rhs: PBSignedDelegation) -> Bool {
+    if lhs.body != rhs.body {return false}
+    if lhs.signature != rhs.signature {return false}
+    if lhs.itemSignature != rhs.itemSignature {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBSignedHead: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".SignedHead"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}body\0\u{1}signature\0\u{1}delegation\0\u{3}item_signature\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.body) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.signature) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._delegation) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.itemSignature) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.body.isEmpty {
+      try visitor.visitSingularBytesField(value: self.body, fieldNumber: 1)
+    }
+    if !self.signature.isEmpty {
+      try visitor.visitSingularBytesField(value: self.signature, fieldNumber: 2)
+    }
+    try { if let v = self._delegation {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    if !self.itemSignature.isEmpty {
+      try visitor.visitSingularBytesField(value: self.itemSignature, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBSignedHead, rhs: PBSignedHead) -> Bool {
+    if lhs.body != rhs.body {return false}
+    if lhs.signature != rhs.signature {return false}
+    if lhs._delegation != rhs._delegation {return false}
+    if lhs.itemSignature != rhs.itemSignature {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBCatalogueItem: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".CatalogueItem"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}head\0\u{1}delegation\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: PBSignedHead?
+        var hadOneofValue = false
+        if let current = self.content {
+          hadOneofValue = true
+          if case .head(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.content = .head(v)
+        }
+      }()
+      case 2: try {
+        var v: PBSignedDelegation?
+        var hadOneofValue = false
+        if let current = self.content {
+          hadOneofValue = true
+          if case .delegation(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.content = .delegation(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.content {
+    case .head?: try {
+      guard case .head(let v)? = self.content else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .delegation?: try {
+      guard case .delegation(let v)? = self.content else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBCatalogueItem, rhs: PBCatalogueItem) -> Bool {
+    if lhs.content != rhs.content {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

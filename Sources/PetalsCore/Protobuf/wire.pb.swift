@@ -201,13 +201,37 @@ nonisolated struct PBControl: Sendable {
     set {message = .getRecord(newValue)}
   }
 
-  /// 12 to 16, 18 and 19 are kept for Receipt, Balance, Assign, AssignAck and Terms.
   var peerExchange: PBPeerExchange {
     get {
       if case .peerExchange(let v)? = message {return v}
       return PBPeerExchange()
     }
     set {message = .peerExchange(newValue)}
+  }
+
+  var followCatalogues: PBFollowCatalogues {
+    get {
+      if case .followCatalogues(let v)? = message {return v}
+      return PBFollowCatalogues()
+    }
+    set {message = .followCatalogues(newValue)}
+  }
+
+  var catalogueNews: PBCatalogueNews {
+    get {
+      if case .catalogueNews(let v)? = message {return v}
+      return PBCatalogueNews()
+    }
+    set {message = .catalogueNews(newValue)}
+  }
+
+  /// 12 to 16 are kept for Receipt, Balance, Assign, AssignAck and Terms.
+  var pledges: PBPledges {
+    get {
+      if case .pledges(let v)? = message {return v}
+      return PBPledges()
+    }
+    set {message = .pledges(newValue)}
   }
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -226,8 +250,11 @@ nonisolated struct PBControl: Sendable {
     case pong(PBPong)
     case damaged(PBDamaged)
     case getRecord(PBGetRecord)
-    /// 12 to 16, 18 and 19 are kept for Receipt, Balance, Assign, AssignAck and Terms.
     case peerExchange(PBPeerExchange)
+    case followCatalogues(PBFollowCatalogues)
+    case catalogueNews(PBCatalogueNews)
+    /// 12 to 16 are kept for Receipt, Balance, Assign, AssignAck and Terms.
+    case pledges(PBPledges)
 
   }
 
@@ -465,6 +492,83 @@ nonisolated struct PBExchangedPeer: Sendable {
   init() {}
 }
 
+/// What the sender keeps of joined topics, or gets in order to keep it; and whether it donates.
+nonisolated struct PBPledges: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// at most 64
+  var pledges: [PBPledge] = []
+
+  /// only of a donor: bytes that it could hold beyond that
+  var room: UInt64 {
+    get {_room ?? 0}
+    set {_room = newValue}
+  }
+  /// Returns true if `room` has been explicitly set.
+  var hasRoom: Bool {self._room != nil}
+  /// Clears the value of `room`. Subsequent reads from it will return its default value.
+  mutating func clearRoom() {self._room = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _room: UInt64? = nil
+}
+
+/// Changes of what is kept of one topic since the last time.
+nonisolated struct PBPledge: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 20 bytes
+  var topic: Data = Data()
+
+  /// shards; kept and dropped have at most 4096 together
+  var kept: [UInt32] = []
+
+  var dropped: [UInt32] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// The catalogues of which the sender wants to hear, now and when they change. Replaces what it said
+/// before.
+nonisolated struct PBFollowCatalogues: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 20 bytes each, at most 64
+  var topics: [Data] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// The newest head that the sender knows of a catalogue that the receiver follows.
+nonisolated struct PBCatalogueNews: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 20 bytes; that by which the receiver follows it
+  var topic: Data = Data()
+
+  /// SignedHead, at most 1000 bytes
+  var head: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
 nonisolated struct PBPing: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -499,7 +603,7 @@ nonisolated extension PBRefusal: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Control"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}join\0\u{1}leave\0\u{1}holdings\0\u{3}get_document\0\u{3}get_cell_layer\0\u{1}request\0\u{1}cancel\0\u{1}refuse\0\u{1}ping\0\u{1}pong\0\u{4}\u{6}peer_exchange\0\u{2}\u{3}damaged\0\u{3}get_record\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}join\0\u{1}leave\0\u{1}holdings\0\u{3}get_document\0\u{3}get_cell_layer\0\u{1}request\0\u{1}cancel\0\u{1}refuse\0\u{1}ping\0\u{1}pong\0\u{4}\u{6}peer_exchange\0\u{3}follow_catalogues\0\u{3}catalogue_news\0\u{1}damaged\0\u{3}get_record\0\u{1}pledges\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -663,6 +767,32 @@ nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .peerExchange(v)
         }
       }()
+      case 18: try {
+        var v: PBFollowCatalogues?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .followCatalogues(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .followCatalogues(v)
+        }
+      }()
+      case 19: try {
+        var v: PBCatalogueNews?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .catalogueNews(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .catalogueNews(v)
+        }
+      }()
       case 20: try {
         var v: PBDamaged?
         var hadOneofValue = false
@@ -687,6 +817,19 @@ nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         if let v = v {
           if hadOneofValue {try decoder.handleConflictingOneOf()}
           self.message = .getRecord(v)
+        }
+      }()
+      case 22: try {
+        var v: PBPledges?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .pledges(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .pledges(v)
         }
       }()
       default: break
@@ -748,6 +891,14 @@ nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       guard case .peerExchange(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
     }()
+    case .followCatalogues?: try {
+      guard case .followCatalogues(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
+    }()
+    case .catalogueNews?: try {
+      guard case .catalogueNews(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
+    }()
     case .damaged?: try {
       guard case .damaged(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
@@ -755,6 +906,10 @@ nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .getRecord?: try {
       guard case .getRecord(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
+    }()
+    case .pledges?: try {
+      guard case .pledges(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
     }()
     case nil: break
     }
@@ -1283,6 +1438,150 @@ nonisolated extension PBExchangedPeer: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.address != rhs.address {return false}
     if lhs.port != rhs.port {return false}
     if lhs.topics != rhs.topics {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBPledges: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Pledges"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}pledges\0\u{1}room\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.pledges) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self._room) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.pledges.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.pledges, fieldNumber: 1)
+    }
+    try { if let v = self._room {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBPledges, rhs: PBPledges) -> Bool {
+    if lhs.pledges != rhs.pledges {return false}
+    if lhs._room != rhs._room {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBPledge: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Pledge"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}topic\0\u{1}kept\0\u{1}dropped\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.topic) }()
+      case 2: try { try decoder.decodeRepeatedUInt32Field(value: &self.kept) }()
+      case 3: try { try decoder.decodeRepeatedUInt32Field(value: &self.dropped) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.topic.isEmpty {
+      try visitor.visitSingularBytesField(value: self.topic, fieldNumber: 1)
+    }
+    if !self.kept.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.kept, fieldNumber: 2)
+    }
+    if !self.dropped.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.dropped, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBPledge, rhs: PBPledge) -> Bool {
+    if lhs.topic != rhs.topic {return false}
+    if lhs.kept != rhs.kept {return false}
+    if lhs.dropped != rhs.dropped {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBFollowCatalogues: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".FollowCatalogues"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}topics\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedBytesField(value: &self.topics) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.topics.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.topics, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBFollowCatalogues, rhs: PBFollowCatalogues) -> Bool {
+    if lhs.topics != rhs.topics {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBCatalogueNews: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".CatalogueNews"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}topic\0\u{1}head\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.topic) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.head) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.topic.isEmpty {
+      try visitor.visitSingularBytesField(value: self.topic, fieldNumber: 1)
+    }
+    if !self.head.isEmpty {
+      try visitor.visitSingularBytesField(value: self.head, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBCatalogueNews, rhs: PBCatalogueNews) -> Bool {
+    if lhs.topic != rhs.topic {return false}
+    if lhs.head != rhs.head {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -48,10 +48,26 @@ extension ControlMessage {
             var peers: [ExchangedPeer] = []
             for peer in exchange.peers { peers.append(try ExchangedPeer(message: peer)) }
             self = .peerExchange(peers)
+        case .pledges(let pledges): self = try Self.pledges(pledges)
+        case .followCatalogues(let follow): self = .followCatalogues(try Self.topics(follow))
+        case .catalogueNews(let news):
+            guard news.head.count <= Limits.catalogueHeadBytesMax else {
+                throw PetalsError(.limitExceeded, "a peer tells of a catalogue's head at length")
+            }
+            self = .catalogueNews(try Topic(field: news.topic), Array(news.head))
         case .ping(let ping): self = .ping(ping.token)
         case .pong(let pong): self = .pong(pong.token)
         case nil: self = .unknown
         }
+    }
+
+    private static func topics(_ follow: PBFollowCatalogues) throws(PetalsError) -> [Topic] {
+        guard follow.topics.count <= Limits.cataloguesMax else {
+            throw PetalsError(.limitExceeded, "a peer follows \(follow.topics.count) catalogues")
+        }
+        var topics: [Topic] = []
+        for topic in follow.topics { topics.append(try Topic(field: topic)) }
+        return topics
     }
 
     /// The bytes of a control frame's body.
@@ -87,6 +103,14 @@ extension ControlMessage {
             message.refuse.reason = PBRefusal(rawValue: Int(refusal.rawValue)) ?? .unspecified
         case .damaged(let request): message.damaged.request = request
         case .peerExchange(let peers): message.peerExchange.peers = peers.map(\.message)
+        case .pledges(let pledges, let room):
+            message.pledges.pledges = pledges.map(\.message)
+            if let room { message.pledges.room = UInt64(clamping: room) }
+        case .followCatalogues(let topics):
+            message.followCatalogues.topics = topics.map { Data($0.bytes) }
+        case .catalogueNews(let topic, let head):
+            message.catalogueNews.topic = Data(topic.bytes)
+            message.catalogueNews.head = Data(head)
         case .ping(let token): message.ping.token = token
         case .pong(let token): message.pong.token = token
         case .unknown: break

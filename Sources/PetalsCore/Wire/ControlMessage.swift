@@ -20,6 +20,14 @@ package enum ControlMessage: Hashable, Sendable {
     case damaged(request: UInt32)
     /// Peers of topics that the receiver joined.
     case peerExchange([ExchangedPeer])
+    /// What the sender keeps of joined topics; and, of a donor, how many bytes it has left.
+    case pledges([Pledge], room: Int?)
+    /// The catalogues of which the sender wants to hear; replaces what it said before.
+    case followCatalogues([Topic])
+    /// The newest signed head of a catalogue that the receiver follows, by the topic it named.
+    ///
+    /// As it came, since one of a later version ends no connection.
+    case catalogueNews(Topic, [UInt8])
     case ping(UInt64)
     case pong(UInt64)
     /// A message of a later version: to be skipped.
@@ -91,6 +99,19 @@ package enum ControlMessage: Hashable, Sendable {
             self.address = address
             self.port = port
             self.topics = topics
+        }
+    }
+
+    /// Changes of what a peer keeps of a blob, or gets in order to keep it.
+    package struct Pledge: Hashable, Sendable {
+        package let topic: Topic
+        package let kept: [ShardIndex]
+        package let dropped: [ShardIndex]
+
+        package init(topic: Topic, kept: [ShardIndex], dropped: [ShardIndex]) {
+            self.topic = topic
+            self.kept = kept
+            self.dropped = dropped
         }
     }
 

@@ -34,6 +34,9 @@ extension FuseSession {
             let session = unsafe FuseSession.of(request)
             let reply = unsafe session.reply(request)
             let bytes = unsafe nameBytes(name)
+            if let model = session.tree.awaited(parent) {
+                return session.tree.answer(reply, whenArrived: model, inode: parent)
+            }
             do throws(Errno) {
                 let found = try session.tree.lookup(parent: parent, name: bytes)
                 if !reply.answer(entry: found, owner: session.owner) {
@@ -79,6 +82,9 @@ extension FuseSession {
         unsafe operations.opendir = { request, inode, information in
             let session = unsafe FuseSession.of(request)
             let reply = unsafe session.reply(request)
+            if let model = session.tree.awaited(inode) {
+                return session.tree.answer(reply, whenArrived: model, inode: inode)
+            }
             do throws(Errno) {
                 guard var opened = unsafe information?.pointee else { throw .invalid }
                 let handle = try session.tree.openDirectory(inode)
@@ -114,6 +120,9 @@ extension FuseSession {
         unsafe operations.open = { request, inode, information in
             let session = unsafe FuseSession.of(request)
             let reply = unsafe session.reply(request)
+            if let model = session.tree.awaited(inode) {
+                return session.tree.answer(reply, whenArrived: model, inode: inode)
+            }
             do throws(Errno) {
                 guard var opened = unsafe information?.pointee else { throw .invalid }
                 guard opened.flags & O_ACCMODE == O_RDONLY else { throw .readOnly }

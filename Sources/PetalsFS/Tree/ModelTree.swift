@@ -3,7 +3,9 @@ internal import PetalsCore
 /// One version of one model as nodes with inode numbers; never changes.
 ///
 /// Node 0 is the model itself. The inode of node `i` is `firstInode + i`, and the one after the
-/// last node is the model's JSON in `.petalsfs`; a pending model has nothing but that.
+/// last node is the model's JSON in `.petalsfs`; a pending model has nothing but that. A model that
+/// a catalogue announces has one node before its manifest arrives: a file keeps it then, and a
+/// directory becomes another version with nodes for its files.
 ///
 /// Names are compared byte by byte, as the kernel does, not as Swift compares strings.
 final class ModelTree: Sendable {
@@ -31,7 +33,17 @@ final class ModelTree: Sendable {
         self.model = model
         self.name = name
         self.firstInode = firstInode
-        nodes = model.manifest.map { Self.build($0, name: name) } ?? []
+        if let manifest = model.manifest {
+            nodes = Self.build(manifest, name: name)
+        } else if let announced = model.announced {
+            nodes = [
+                Node(
+                    name: name, parent: 0,
+                    content: announced.isSingleFile ? .file(0) : .directory([]))
+            ]
+        } else {
+            nodes = []
+        }
     }
 
     private init(_ other: ModelTree, model: MountedModel) {
@@ -46,11 +58,24 @@ final class ModelTree: Sendable {
 
     /// Whether `model` is the version whose nodes these are.
     func isSameVersion(as model: MountedModel) -> Bool {
-        self.model.manifestID == model.manifestID && isPending == (model.manifest == nil)
-            && self.model.name == model.name
+        self.model.manifestID == model.manifestID && self.model.name == model.name
+            && (self.model.shape == model.shape || fits(model))
     }
 
+    /// Whether the file that was announced is the one of the manifest that has arrived.
+    private func fits(_ model: MountedModel) -> Bool {
+        guard self.model.manifest == nil, let announced = self.model.announced,
+            announced.isSingleFile, let manifest = model.manifest, manifest.singleFile,
+            let entry = manifest.entries.first
+        else { return false }
+        return entry.size == announced.size && entry.executable == announced.isExecutable
+    }
+
+    /// Whether nothing is shown, as nothing is known.
     var isPending: Bool { nodes.isEmpty }
+
+    /// Whether the model is shown as it was announced, and its files cannot be opened yet.
+    var isAnnounced: Bool { model.manifest == nil && !nodes.isEmpty }
 
     /// The inode of the JSON in `.petalsfs`.
     var statusInode: Inode { firstInode + Inode(nodes.count) }
@@ -94,6 +119,19 @@ final class ModelTree: Sendable {
             parts.append(nodes[current].name)
         }
         return ModelPath.printable(parts.reversed().joined(separator: "/"))
+    }
+}
+
+extension MountedModel {
+    /// How much of a model is shown.
+    fileprivate enum Shape: Hashable {
+        case pending
+        case announced(Announced)
+        case whole
+    }
+
+    fileprivate var shape: Shape {
+        manifest != nil ? .whole : announced.map(Shape.announced) ?? .pending
     }
 }
 

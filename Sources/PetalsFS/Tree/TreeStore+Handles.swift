@@ -49,10 +49,15 @@ extension TreeStore {
         guard let tree, let node = tree.node(of: inode) else {
             return try openControl(inode, tree: tree)
         }
-        guard let entry = tree.entry(of: node) else { throw .isDirectory }
+        guard !tree.nodes[node].isDirectory else { throw .isDirectory }
         if let refusal = tree.model.refusal {
             logger.error("\(tree.path(of: node)) cannot be opened: \(refusal)")
             throw .inputOutput
+        }
+        guard let entry = tree.entry(of: node) else {
+            if state.withLock({ $0.isRetired(tree) }) { throw .stale }
+            logPending(tree.model)
+            throw .tryAgain
         }
         // The model's closure runs outside the lock; where two opens race, the first one's counts.
         let made: any FileContent =
@@ -179,6 +184,8 @@ extension TreeStore {
             guard let node = tree.node(of: inode),
                 case .directory(let children) = tree.nodes[node].content
             else { throw .notDirectory }
+            // Not an empty directory, but one that nobody knows yet.
+            guard !tree.isAnnounced else { throw state.isRetired(tree) ? .stale : .tryAgain }
             let parent = node == 0 ? Self.rootInode : tree.inode(of: tree.nodes[node].parent)
             return dots(inode, parent: parent)
                 + children.map {

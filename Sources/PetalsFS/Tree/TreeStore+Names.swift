@@ -27,14 +27,18 @@ extension TreeStore {
         case .success(let attributes): return attributes
         case .failure(.errno(let errno)): throw errno
         case .failure(.pending(let model)):
-            logger.notice(
-                """
-                “\(ModelPath.printable(model.name))” is known but its manifest has not arrived \
-                yet; asked \(model.peersAsked()) peers
-                """
-            )
+            logPending(model)
             throw .tryAgain
         }
+    }
+
+    func logPending(_ model: MountedModel) {
+        logger.notice(
+            """
+            “\(ModelPath.printable(model.name))” is known but its manifest has not arrived \
+            yet; asked \(model.peersAsked()) peers
+            """
+        )
     }
 
     private enum LookupFailure: Error {
@@ -57,8 +61,11 @@ extension TreeStore {
             return (tree.statusInode, tree)
         default:
             guard let tree = state.tree(of: parent) else { throw .errno(.stale) }
-            guard let node = tree.node(of: parent), tree.entry(of: node) == nil else {
+            guard let node = tree.node(of: parent), tree.nodes[node].isDirectory else {
                 throw .errno(.notDirectory)
+            }
+            guard !tree.isAnnounced else {
+                throw state.isRetired(tree) ? .errno(.stale) : .pending(tree.model)
             }
             guard let child = tree.child(of: node, named: name) else { throw .errno(.notFound) }
             return (tree.inode(of: child), tree)
@@ -106,7 +113,14 @@ extension TreeStore {
                 return directory(
                     inode, subdirectories: directories, modified: tree.model.addedAt)
             case .file:
-                guard let entry = tree.entry(of: node) else { return nil }
+                guard let entry = tree.entry(of: node) else {
+                    guard let announced = tree.model.announced else { return nil }
+                    return NodeAttributes(
+                        inode: inode, isDirectory: false,
+                        permissions: announced.isExecutable ? 0o555 : 0o444,
+                        size: announced.size, linkCount: 1, modified: tree.model.addedAt,
+                        isControl: false)
+                }
                 return NodeAttributes(
                     inode: inode, isDirectory: false,
                     permissions: entry.executable ? 0o555 : 0o444, size: entry.size,

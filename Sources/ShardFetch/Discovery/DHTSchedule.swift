@@ -1,4 +1,4 @@
-internal import PetalsCore
+package import PetalsCore
 
 /// What the DHT is to be asked, and when: a value machine without clock or socket.
 ///
@@ -13,9 +13,9 @@ internal import PetalsCore
 /// Together there are two a second, lookups first, because a read may be waiting for one. One is
 /// some 40 datagrams in each direction, and nodes stop listening to an address that sends them more
 /// than 5 a second. So 2400 topics can be announced in time, and more are announced less often.
-struct DHTSchedule {
+package struct DHTSchedule {
     /// What is to be done now.
-    enum Action: Hashable {
+    package enum Action: Hashable {
         case announce(Topic)
         case find(Topic)
         /// Ask how many nodes are known.
@@ -41,7 +41,7 @@ struct DHTSchedule {
     /// Announcements and lookups at once.
     static let lookupsBurst = 8.0
     /// Topics announced, and lookups remembered.
-    static let topicsMax = 8192
+    package static let topicsMax = 8192
 
     /// Between two counts of nodes: until one is known, and from then on.
     private static let countSecondsMin: Instant = 0.25
@@ -77,7 +77,7 @@ struct DHTSchedule {
     private var saveDue: Instant
 
     /// Begins with nobody known.
-    init(now: Instant, topicsMax: Int = Self.topicsMax) {
+    package init(now: Instant, topicsMax: Int = Self.topicsMax) {
         self.topicsMax = topicsMax
         pace = TokenBucket(rate: Self.lookupsPerSecond, burst: Self.lookupsBurst, now: now)
         countDue = now
@@ -95,7 +95,7 @@ struct DHTSchedule {
     /// Announces a topic from now on.
     ///
     /// - Returns: false when there are `topicsMax` already.
-    mutating func announce(_ topic: Topic, now: Instant) -> Bool {
+    package mutating func announce(_ topic: Topic, now: Instant) -> Bool {
         if announced[topic] != nil { return true }
         guard announced.count < topicsMax else { return false }
         announced[topic] = Announcement(due: now)
@@ -103,7 +103,7 @@ struct DHTSchedule {
     }
 
     /// Announces a topic no more.
-    mutating func withdraw(_ topic: Topic) { announced[topic] = nil }
+    package mutating func withdraw(_ topic: Topic) { announced[topic] = nil }
 
     /// Announces everything anew, because there is something else to say.
     mutating func announceAgain(now: Instant) {
@@ -111,7 +111,7 @@ struct DHTSchedule {
     }
 
     /// Wants a topic looked up, at once or as soon as it may be.
-    mutating func find(_ topic: Topic, now: Instant) {
+    package mutating func find(_ topic: Topic, now: Instant) {
         if lookups[topic] != nil {
             lookups[topic]?.isWanted = true
             return
@@ -124,7 +124,7 @@ struct DHTSchedule {
     }
 
     /// A lookup of the topic found something.
-    mutating func answered(_ topic: Topic, now: Instant) {
+    package mutating func answered(_ topic: Topic, now: Instant) {
         guard var lookup = lookups[topic], lookup.began <= now else { return }
         lookup.due = lookup.began + Self.findSeconds
         lookup.interval = Self.findSecondsMin
@@ -132,7 +132,7 @@ struct DHTSchedule {
     }
 
     /// So many nodes are known.
-    mutating func counted(nodes: Int) { self.nodes = max(0, nodes) }
+    package mutating func counted(nodes: Int) { self.nodes = max(0, nodes) }
 
     /// The session ended; another one begins with nobody known.
     mutating func restart(now: Instant) {
@@ -145,7 +145,7 @@ struct DHTSchedule {
     // MARK: Actions
 
     /// What is to be done now; nil when there is nothing, until `pause` is over.
-    mutating func next(
+    package mutating func next(
         now: Instant, using generator: inout some RandomNumberGenerator
     ) -> Action? {
         if countDue <= now {
@@ -206,7 +206,7 @@ struct DHTSchedule {
     }
 
     /// Seconds after which `next`, which has just given nil, may give something.
-    func pause(now: Instant) -> Instant {
+    package func pause(now: Instant) -> Instant {
         var due = countDue
         if nodes == 0 {
             due = min(due, bootstrapDue)

@@ -10,6 +10,7 @@
 //   DialPlan         merges what they find into one order of dials; a pure machine, and the place
 //                    of all rules about whom not to dial (`DialRules`, `HintSample`)
 //   LookupSchedule   when to look for a topic; a pure machine
+//   ItemSchedule     when to store and look for items of the DHT; a pure machine
 //   Discovery        the shell around them: asks the node what it has and lacks, the sources where
 //                    that may be, and has the transport dial
 //   ExchangeBook     what peers are told of each other; a pure machine
@@ -40,12 +41,14 @@ final class Discovery: Sendable {
         case model(ManifestID, relayKey: SecretKey)
         case blob(BlobID, relayKey: SecretKey)
         case file(sha256: Digest)
+        case catalogue(CatalogueID)
 
         func topic(day: UInt32) -> Topic {
             switch self {
             case .model(let id, let key), .blob(let id, let key):
                 KeyDerivation.topic(key, of: id, day: day)
             case .file(let sha256): KeyDerivation.topic(ofFile: sha256, day: day)
+            case .catalogue(let id): KeyDerivation.topic(ofCatalogue: id, day: day)
             }
         }
     }
@@ -79,6 +82,8 @@ final class Discovery: Sendable {
     static let rememberSeconds: Instant = 600
     /// Holders of a blob that are wanted where it is read.
     static let holdersWanted = 8
+    /// Connected peers who would tell of a catalogue's news that are wanted.
+    static let followersWanted = 4
     /// Two connections that were opened within so many seconds crossed each other.
     static let crossingSeconds: Instant = 5
 
@@ -91,6 +96,7 @@ final class Discovery: Sendable {
     let engine: FetchEngine
     let server: ShardServer
     let registry: Registry
+    let catalogues: CatalogueExchange
     let logger: Logger
     let today: @Sendable () -> UInt32
     /// Whether peers are told of each other.
@@ -117,6 +123,7 @@ final class Discovery: Sendable {
         server = parts.server
         logger = parts.logger
         registry = parts.store.registry
+        catalogues = parts.catalogues
         (wakes, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         state.withLock { $0.plan.rules = rules }
     }
@@ -182,6 +189,7 @@ final class Discovery: Sendable {
         exchangePeers(now: now)
         let day = today()
         let stuck = Set(engine.stuckSessions().map { $0.topic(day: day) })
+            .union(unheardCatalogues().map { Need.catalogue($0).topic(day: day) })
         let (due, actions) = state.withLock { state -> (Set<Topic>, [DialPlan.Action]) in
             let waiting = stuck.union(state.needs.keys.map { $0.topic(day: day) })
             let due = state.lookups.due(

@@ -104,10 +104,11 @@ extension DistributedHashTable {
             let now = MonotonicClock.now
             let action = state.schedule.next(now: now, using: &turns.generator)
             defer { state.resolved = [] }
-            return (action, state.schedule.pause(now: now), state.resolved)
+            let pause = min(state.schedule.pause(now: now), state.items.pause(now: now))
+            return (action, pause, state.resolved)
         }
         if !resolved.isEmpty { session.addNodes(resolved) }
-        if let action { perform(action, session, &turns) }
+        if let action { perform(action, session, &turns) } else { performItems(session, &turns) }
         do throws(PetalsError) {
             // After an action there may be another one to do.
             var wait = action == nil ? pause : 0
@@ -197,8 +198,7 @@ extension DistributedHashTable {
         case .externalAddress(let endpoint):
             turns.addOwn(endpoint.address)
             logger.debug("the DHT sees this node at \(endpoint.address)")
-        // Nothing here asks for items.
-        case .item: break
+        case .item(let item): foundItem(item)
         }
     }
 

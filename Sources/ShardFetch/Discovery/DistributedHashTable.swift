@@ -36,6 +36,8 @@ package final class DistributedHashTable: PeerSource {
         var isResolving = false
         var stopping: [CheckedContinuation<Void, Never>] = []
         var status = Status()
+        var items: ItemSchedule
+        var itemObserver: (@Sendable (MutableItem) -> Void)?
 
         /// Lets the thread look at what has changed.
         func wake() { session?.wake() }
@@ -55,7 +57,8 @@ package final class DistributedHashTable: PeerSource {
     package init(configuration: DHTConfiguration, logger: Logger) {
         self.configuration = configuration
         self.logger = logger
-        state = Mutex(State(schedule: DHTSchedule(now: MonotonicClock.now)))
+        let now = MonotonicClock.now
+        state = Mutex(State(schedule: DHTSchedule(now: now), items: ItemSchedule(now: now)))
     }
 
     /// What the DHT is doing; answers from memory.

@@ -1,4 +1,4 @@
-internal import PetalsCore
+package import PetalsCore
 
 /// Who has to do with which blobs, for peer exchange: what this node tells its peers of each other.
 ///
@@ -6,18 +6,18 @@ internal import PetalsCore
 /// with, or was within the hour, and that can be dialled: this node dialled them, or they said
 /// where they listen. A peer hears only of those who have joined a topic that he has joined too, or
 /// who hold something of its blob.
-struct ExchangeBook: Sendable {
+package struct ExchangeBook: Sendable {
     /// Seconds for which a peer that is gone is still told of.
     static let memorySeconds: Instant = 3600
     /// Seconds between two messages to one peer.
-    static let pauseSeconds: Instant = 60
+    package static let pauseSeconds: Instant = 60
     /// Seconds between two messages of one peer of which the second is listened to: less than the
     /// pause, since messages do not travel equally fast.
     static let acceptSeconds: Instant = 50
     /// Seconds until it is looked again whether there is anything to tell.
     static let lookSeconds: Instant = 2
     /// Seconds of a connection before its first message: time to join topics.
-    static let firstSeconds: Instant = 2
+    package static let firstSeconds: Instant = 2
     /// Peers that are known at a time.
     static let peersMax = 512
 
@@ -37,23 +37,26 @@ struct ExchangeBook: Sendable {
     private var peers: [PeerID: Peer] = [:]
     private var links: [PeerConnection.ID: Link] = [:]
 
-    init() {}
+    /// Knows nobody yet.
+    package init() {}
 
     // MARK: Connections
 
-    mutating func opened(_ id: PeerConnection.ID, now: Instant) {
+    /// A connection is established.
+    package mutating func opened(_ id: PeerConnection.ID, now: Instant) {
         links[id] = Link(nextAt: now + Self.firstSeconds)
     }
 
-    mutating func closed(_ id: PeerConnection.ID) { links[id] = nil }
+    /// A connection is over.
+    package mutating func closed(_ id: PeerConnection.ID) { links[id] = nil }
 
     /// Connections that may be told something now.
-    func due(now: Instant) -> [PeerConnection.ID] {
+    package func due(now: Instant) -> [PeerConnection.ID] {
         links.filter { $0.value.nextAt <= now }.map(\.key).sorted()
     }
 
     /// Notes that a peer is connected, where it can be dialled, and what it has to do with.
-    mutating func saw(
+    package mutating func saw(
         _ peer: PeerID, at endpoint: SocketEndpoint, address: IPAddress, blobs: Set<BlobID>,
         now: Instant
     ) {
@@ -72,7 +75,7 @@ struct ExchangeBook: Sendable {
     /// - Parameters:
     ///   - topics: the topics that the peer joined, by their blobs.
     ///   - mayHear: whether the peer may hear of an address.
-    mutating func message(
+    package mutating func message(
         to peer: PeerID, on id: PeerConnection.ID, topics: [BlobID: Topic], now: Instant,
         using generator: inout some RandomNumberGenerator, mayHear: (IPAddress) -> Bool
     ) -> [ControlMessage.ExchangedPeer]? {
@@ -103,7 +106,7 @@ struct ExchangeBook: Sendable {
     // MARK: Hearing
 
     /// Whether a message that came is listened to, or came too soon.
-    mutating func admit(from id: PeerConnection.ID, now: Instant) -> Bool {
+    package mutating func admit(from id: PeerConnection.ID, now: Instant) -> Bool {
         guard let link = links[id], now - link.heardAt >= Self.acceptSeconds else { return false }
         links[id]?.heardAt = now
         return true

@@ -14,7 +14,7 @@ internal import PetalsCore
 ///
 /// Who holds all nodes near a topic decides what is found there, and no sample helps. Topics change
 /// daily and can be computed by readers alone, and other sources remain.
-struct HintSampler {
+package struct HintSampler {
     /// Endpoints handed on of one lookup.
     static let hintsMax = 64
     /// Endpoints that the first answer may give.
@@ -23,8 +23,11 @@ struct HintSampler {
     private var answers = 0
     private var handed: Set<NumericEndpoint> = []
 
+    /// Nothing was handed on yet.
+    package init() {}
+
     /// Picks from one node's answer what is to be handed on.
-    mutating func sample(
+    package mutating func sample(
         _ endpoints: [NumericEndpoint], using generator: inout some RandomNumberGenerator
     ) -> [NumericEndpoint] {
         let share = max(1, Self.firstAnswerHintsMax >> (answers / 2))

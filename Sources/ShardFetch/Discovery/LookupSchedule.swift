@@ -1,11 +1,11 @@
-internal import PetalsCore
+package import PetalsCore
 
 /// When to look for peers of a topic.
 ///
 /// At once when somebody begins to wait, then after one second, two, four and so on up to half a
 /// minute for as long as he waits. A topic that is served and could do with more peers is looked
 /// for once a minute. A value machine: time is an argument.
-struct LookupSchedule: Sendable {
+package struct LookupSchedule: Sendable {
     static let firstPause: Instant = 1
     static let pauseMax: Instant = 30
     static let rarePause: Instant = 60
@@ -23,7 +23,8 @@ struct LookupSchedule: Sendable {
 
     private var entries: [Topic: Entry] = [:]
 
-    init() {}
+    /// Nothing is looked for yet.
+    package init() {}
 
     /// The topics to look for now.
     ///
@@ -31,7 +32,7 @@ struct LookupSchedule: Sendable {
     ///   - waiting: topics that somebody waits for and no connected peer serves.
     ///   - thin: topics that are served by few.
     ///   - hasPeers: whether any peer is connected, who may be about to serve what is waited for.
-    mutating func due(
+    package mutating func due(
         waiting: Set<Topic>, thin: Set<Topic>, hasPeers: Bool, now: Instant
     ) -> Set<Topic> {
         var due: Set<Topic> = []

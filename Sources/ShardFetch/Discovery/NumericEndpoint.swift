@@ -1,12 +1,13 @@
 /// An IP address and a port, as the DHT has them.
-struct NumericEndpoint: Hashable, Sendable {
+package struct NumericEndpoint: Hashable, Sendable {
     /// The bytes of its packed form: an IPv6 address (IPv4 as ::ffff:a.b.c.d) and a port.
     static let byteCount = 18
 
-    let address: IPAddress
-    let port: UInt16
+    package let address: IPAddress
+    package let port: UInt16
 
-    init(_ address: IPAddress, port: UInt16) {
+    /// An address and a port.
+    package init(_ address: IPAddress, port: UInt16) {
         self.address = address
         self.port = port
     }
@@ -36,5 +37,5 @@ struct NumericEndpoint: Hashable, Sendable {
     }
 
     /// The endpoint in the form that is dialled.
-    var socketEndpoint: SocketEndpoint { SocketEndpoint(address, port: Int(port)) }
+    package var socketEndpoint: SocketEndpoint { SocketEndpoint(address, port: Int(port)) }
 }

@@ -58,26 +58,6 @@ enum RendezvousEvent: Hashable, Sendable {
     }
 }
 
-/// A small signed value that whoever knows its key can look up (BEP 44).
-struct MutableItem: Hashable, Sendable {
-    /// Ed25519, 32 bytes.
-    let key: [UInt8]
-    /// Of `signedBytes`, 64 bytes.
-    let signature: [UInt8]
-    /// Grows with each version.
-    let sequence: Int64
-    /// Tells items of one key apart; at most 64 bytes.
-    let salt: [UInt8]
-    /// Bencoded; at most 1000 bytes.
-    let value: [UInt8]
-
-    /// What the key's owner signs.
-    static func signedBytes(sequence: Int64, salt: [UInt8], value: [UInt8]) -> [UInt8] {
-        let saltPart = salt.isEmpty ? [] : Array("4:salt\(salt.count):".utf8) + salt
-        return saltPart + Array("3:seqi\(sequence)e1:v".utf8) + value
-    }
-}
-
 extension MutableItem {
     /// Reads what CRendezvous packs; nil where bytes are missing.
     init?(packed bytes: [UInt8], saltCount: Int64) {
@@ -85,10 +65,10 @@ extension MutableItem {
         guard let saltCount = Int(exactly: saltCount), (0...64).contains(saltCount),
             bytes.count > fixed + saltCount
         else { return nil }
-        key = Array(bytes[..<32])
-        signature = Array(bytes[32..<96])
-        sequence = bytes[96..<fixed].reduce(0) { $0 << 8 | Int64($1) }
-        salt = Array(bytes[fixed..<fixed + saltCount])
-        value = Array(bytes[(fixed + saltCount)...])
+        self.init(
+            key: Array(bytes[..<32]), signature: Array(bytes[32..<96]),
+            sequence: bytes[96..<fixed].reduce(0) { $0 << 8 | Int64($1) },
+            salt: Array(bytes[fixed..<fixed + saltCount]),
+            value: Array(bytes[(fixed + saltCount)...]))
     }
 }

@@ -96,9 +96,13 @@ package final class BlobReader: Sendable {
             if !missing.isEmpty {
                 engine.joinEverywhere(session)
                 let ticket = ReadTicket(missing: missing)
+                engine.demand.begin()
                 engine.want(missing, ticket: ticket)
                 fetchAhead(of: range, session)
-                defer { engine.abandon(ticket) }
+                defer {
+                    engine.abandon(ticket)
+                    engine.demand.end()
+                }
                 try await node.stalls.watch(
                     record, range: range, ticket: ticket, deadline: deadline
                 ) {

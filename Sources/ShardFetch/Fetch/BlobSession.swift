@@ -10,6 +10,11 @@ package final class BlobSession: Sendable {
     let handle: FetchScheduler.BlobHandle
     /// Why the last leaves that came could not be stored; nil when they were.
     let writeFailure = Mutex<PetalsError?>(nil)
+    /// Shards of the blob that are being rebuilt for others: what comes for that alone is not
+    /// stored.
+    let rebuilds = Atomic<Int>(0)
+    /// Whether a donor wants to know who holds anything of it.
+    let isWatched = Atomic<Bool>(false)
 
     /// How the blob is cut.
     package var geometry: BlobGeometry { stored.descriptor.geometry }

@@ -73,6 +73,8 @@ extension FetchEngine {
             return messages + [.join(topic)]
         }
         connection.send(messages)
+        // What it holds is told anew.
+        if !messages.isEmpty { watcher.withLock { $0 }?(.joined(connection, session)) }
     }
 
     // MARK: Frames
@@ -124,6 +126,8 @@ extension FetchEngine {
                 state.scheduler.holdings(connection.id, key, bitmap)
             }
         }
+        guard let watcher = watcher.withLock({ $0 }) else { return }
+        watcher(.holds(connection, session, known.map { ($0.0.shard, $0.1.isComplete) }))
     }
 
     private func receiveData(
@@ -226,6 +230,7 @@ extension FetchEngine {
             metrics.rebuiltCells.wrappingAdd(1, ordering: .relaxed)
             deliver(rebuilt, session: session)
             releaseParity(inRowOf: address, session)
+            releaseSources(inRowOf: address, session)
         } catch {
             logger.warning("\(address) could not be rebuilt: \(error.message)")
             perform {

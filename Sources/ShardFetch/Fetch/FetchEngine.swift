@@ -33,6 +33,7 @@ package final class FetchEngine: Sendable {
     private let sending = Mutex(())
     let hot: HotCells
     let readAhead: ReadAheadShare
+    let demand = DemandGauge()
     let pool: NIOThreadPool
     let logger: Logger
     let today: @Sendable () -> UInt32
@@ -42,6 +43,8 @@ package final class FetchEngine: Sendable {
     private let writeFailureLogged = Mutex<Instant?>(nil)
 
     package let metrics = FetchMetrics()
+    /// Told what peers say that they hold, for a donor; called on event loops.
+    let watcher = Mutex<(@Sendable (HoldingsEvent) -> Void)?>(nil)
 
     init(
         pool: NIOThreadPool, logger: Logger, memory: MemoryBudget = .standard,
@@ -319,7 +322,7 @@ package final class FetchEngine: Sendable {
         let key = session.key(leaves.address)
         hot.insert(leaves, blob: session.handle)
         handOver(leaves, key)
-        keep(leaves, session: session)
+        if mayKeep(key, session) { keep(leaves, session: session) }
         perform { state in
             event(&state)
             // It may be off the books already: its peer left while the leaves were checked.

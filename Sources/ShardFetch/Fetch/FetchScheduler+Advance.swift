@@ -61,7 +61,7 @@ extension FetchScheduler {
             }
         }
         pruneAvoided(now: now)
-        retryStuck()
+        retryStuck(now: now)
     }
 
     /// Stops waiting for the answer to a late request when its peer answers nothing any more, so

@@ -29,9 +29,13 @@ extension FetchScheduler {
     /// The bitmap has the shard's number of cells: the shell has checked that.
     package mutating func holdings(_ peer: Peer, _ key: ShardKey, _ cells: CellBitmap) {
         guard peers[peer] != nil else { return }
+        let former = holders[key]?[peer]
         holders[key, default: [:]][peer] = cells.isEmpty ? nil : cells
-        layerAvoided[key]?[peer] = nil
-        retryStuck()
+        let mayProveAgain = layerAvoided[key]?.removeValue(forKey: peer) != nil
+        guard former != nil, !mayProveAgain else { return retryStuck(inGroupOf: key) }
+        // In a swarm that shares a new model such news comes many times a second, and each adds a
+        // few cells: what they have nothing to do with is not looked at.
+        retryStuck(inGroupOf: key) { cells.contains($0) && former?.contains($0) != true }
     }
 
     /// A peer's topic was left: nothing is known of what it holds of the blob.
@@ -41,6 +45,14 @@ extension FetchScheduler {
 
     /// How many peers hold anything of a shard.
     package func holderCount(_ key: ShardKey) -> Int { holders[key]?.count ?? 0 }
+
+    /// How many peers hold a cell.
+    ///
+    /// - Complexity: O(holders of its shard).
+    package func holderCount(_ key: CellKey) -> Int {
+        let shard = ShardKey(blob: key.blob, shard: key.address.shard)
+        return (holders[shard] ?? [:]).values.count { $0.contains(key.address.cell) }
+    }
 
     /// Takes a request off the books.
     mutating func drop(request: UInt32, cancel: Bool) {
@@ -118,6 +130,28 @@ extension FetchScheduler {
     mutating func retryStuck() {
         for key in stuck { enqueue(key) }
         stuck.removeAll()
+    }
+
+    /// Looks again at what nobody could serve of a shard's group, as far as its row is concerned.
+    mutating func retryStuck(
+        inGroupOf shard: ShardKey, where isConcerned: (CellIndex) -> Bool = { _ in true }
+    ) {
+        guard !stuck.isEmpty, let geometry = geometries[shard.blob] else { return }
+        let group = geometry.group(of: shard.shard)
+        for key in stuck
+        where key.blob == shard.blob && geometry.group(of: key.address.shard) == group
+            && isConcerned(key.address.cell)
+        {
+            enqueue(key)
+        }
+    }
+
+    /// Looks again at what nobody could serve because time has passed: at what a read waits for
+    /// each time, at the rest once a second, since most of it would only be found stuck again.
+    mutating func retryStuck(now: Instant) {
+        let retriesBulk = now - bulkRetriedAt >= 1
+        if retriesBulk { bulkRetriedAt = now }
+        for key in stuck where retriesBulk || jobs[key]?.urgency == .demand { enqueue(key) }
     }
 
     mutating func forget(_ key: CellKey) {

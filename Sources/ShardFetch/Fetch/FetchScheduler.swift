@@ -159,6 +159,8 @@ package struct FetchScheduler {
     var bulkQueue: Deque<CellKey> = []
     /// Jobs that nobody can serve at the moment; looked at again when anything changes.
     var stuck: Set<CellKey> = []
+    /// When those of them that nobody waits for were last looked at because of the time.
+    var bulkRetriedAt: Instant = 0
     var nextRequest: UInt32 = 1
     var bulkBytes = 0
     var deliveredBytes = 0
@@ -291,6 +293,9 @@ package struct FetchScheduler {
         // What the peer said that it holds stays as it said: it tells us what it lost for good, and
         // what it could not read in this moment it may read in the next.
         switch reason {
+        case .busy where found.bulk:
+            // Others have it sooner, or wait for it themselves (`FreshRows`): there is time.
+            avoided[found.key, default: [:]][peer] = now + Self.avoidSeconds
         case .busy, .unspecified:
             avoided[found.key, default: [:]][peer] = now + Self.busySeconds
         case .unknown, .notHeld, .badRequest, .broken:

@@ -10,6 +10,9 @@ final class ConnectionRouter: PeerConnectionDelegate {
         var documents: DocumentFetcher?
         var server: ShardServer?
         var discovery: Discovery?
+        /// Nil for a node that does not donate.
+        var donor: Donor?
+        var catalogues: CatalogueExchange?
     }
 
     private let state = Mutex(State())
@@ -24,15 +27,28 @@ final class ConnectionRouter: PeerConnectionDelegate {
     /// Names the receivers; before the first connection.
     func connect(
         engine: FetchEngine, documents: DocumentFetcher, server: ShardServer,
-        discovery: Discovery
+        discovery: Discovery, catalogues: CatalogueExchange
     ) {
         state.withLock { state in
             state.engine = engine
             state.documents = documents
             state.server = server
             state.discovery = discovery
+            state.catalogues = catalogues
         }
     }
+
+    /// Names the donor of a running node, and tells it of the connections that there are.
+    func connect(donor: Donor) {
+        let connections = state.withLock { state in
+            state.donor = donor
+            return Array(state.connections.values)
+        }
+        for connection in connections { donor.connectionOpened(connection) }
+    }
+
+    /// Lets go of the donor.
+    func disconnectDonor() { state.withLock { $0.donor = nil } }
 
     func connections() -> [PeerConnection] {
         state.withLock { $0.connections.values.sorted { $0.id < $1.id } }
@@ -59,23 +75,31 @@ final class ConnectionRouter: PeerConnectionDelegate {
             logger.debug("this node is connected with \(connection.peerID.short) already")
             return false
         }
-        let (server, documents, engine) = state.withLock { state in
+        let (server, documents, engine, catalogues, donor) = state.withLock { state in
             state.connections[connection.id] = connection
-            return (state.server, state.documents, state.engine)
+            return (state.server, state.documents, state.engine, state.catalogues, state.donor)
         }
         logger.info("connected with \(connection.peerID.short) at \(connection.address)")
+        donor?.connectionOpened(connection)
         server?.connectionOpened(connection)
         documents?.connectionOpened(connection)
         engine?.connectionOpened(connection)
+        catalogues?.connectionOpened(connection)
         return true
     }
 
     func connection(_ connection: PeerConnection, received frame: InboundFrame) {
-        let (server, documents, engine, discovery) = state.withLock {
-            ($0.server, $0.documents, $0.engine, $0.discovery)
+        let (server, documents, engine, discovery, donor) = state.withLock {
+            ($0.server, $0.documents, $0.engine, $0.discovery, $0.donor)
         }
         if case .control(.peerExchange(let peers)) = frame {
             discovery?.receive(peers, from: connection)
+            return
+        }
+        if donor?.receive(frame, from: connection) == true { return }
+        if case .control(let message) = frame,
+            state.withLock({ $0.catalogues })?.receive(message, from: connection) == true
+        {
             return
         }
         if case .control(let message) = frame,
@@ -88,9 +112,9 @@ final class ConnectionRouter: PeerConnectionDelegate {
     }
 
     func connectionClosed(_ connection: PeerConnection, reason: String) {
-        let (server, documents, engine, discovery) = state.withLock { state in
+        let (server, documents, engine, discovery, donor) = state.withLock { state in
             state.connections[connection.id] = nil
-            return (state.server, state.documents, state.engine, state.discovery)
+            return (state.server, state.documents, state.engine, state.discovery, state.donor)
         }
         transport.withBook { $0.close(connection.id) }
         logger.info(
@@ -99,10 +123,12 @@ final class ConnectionRouter: PeerConnectionDelegate {
             \(reason)
             """
         )
+        donor?.connectionClosed(connection)
         server?.connectionClosed(connection)
         documents?.connectionClosed(connection)
         engine?.connectionClosed(connection)
         discovery?.connectionClosed(connection)
+        state.withLock { $0.catalogues }?.connectionClosed(connection)
     }
 
     /// Leaves a peer out that sent what it should not have: all its connections end.

@@ -5,7 +5,7 @@ internal import Synchronization
 
 extension Node {
     /// Cells wanted at a time by work that nobody waits for: 64 MiB, twice what may be under way.
-    static let wholeCellsAtOnce = 256
+    package static let wholeCellsAtOnce = 256
 
     /// Looks, 20 ms apart, after which cells that came and went are asked for again.
     static let looksBeforeAsking = 50
@@ -20,46 +20,55 @@ extension Node {
     /// Fetches whole shards of a blob, and the trees of all shards of their groups, so that this
     /// node can vouch for what others rebuild.
     ///
-    /// - Parameter progress: called with the number of bytes that came since the last call.
+    /// The rarest cells first (`WholeOrder`), so that many who begin at once have something to give
+    /// each other.
+    ///
+    /// - Parameters:
+    ///   - cellsAtOnce: how many cells are wanted at a time.
+    ///   - progress: called with the number of bytes that came since the last call.
     /// - Throws: `PetalsError.cancelled`; `.noSpace` or `.system` where the disk does not take it.
     package func fetchWhole(
-        _ session: BlobSession, shards: [ShardIndex], progress: @Sendable (Int) -> Void
+        _ session: BlobSession, shards: [ShardIndex], cellsAtOnce: Int = Node.wholeCellsAtOnce,
+        progress: @Sendable (Int) -> Void
     ) async throws(PetalsError) {
         let geometry = session.geometry
         engine.joinEverywhere(session)
         session.writeFailure.withLock { $0 = nil }
-        for shard in shards where geometry.contains(shard) {
-            let cells = (0..<geometry.cellCount(of: shard)).map {
+        let cells = shards.filter(geometry.contains).flatMap { shard in
+            (0..<geometry.cellCount(of: shard)).map {
                 CellAddress(shard: shard, cell: CellIndex($0))
             }
-            for start in stride(from: 0, to: cells.count, by: Self.wholeCellsAtOnce) {
-                var missing = Set(
-                    cells[start..<min(start + Self.wholeCellsAtOnce, cells.count)]
-                        .filter { !isWhole($0, session) })
-                engine.wantBulk(session, missing.sorted())
-                var looks = 0
-                while !missing.isEmpty {
-                    looks += 1
-                    if looks % Self.looksBeforeAsking == 0 {
-                        guard
-                            looks <= 60 * Self.looksBeforeAsking
-                                || engine.isWanted(missing, session)
-                        else { throw Self.noRoomError }
-                        engine.restore(session, missing)
-                    }
-                    do {
-                        try await Task.sleep(for: .milliseconds(20))
-                    } catch {
-                        throw PetalsError(.cancelled, "fetching was interrupted")
-                    }
-                    // What was asked for was to have it on the disk.
-                    if let failure = session.writeFailure.withLock({ $0 }) { throw failure }
-                    let came = missing.filter { isWhole($0, session) }
-                    missing.subtract(came)
-                    if !came.isEmpty {
-                        progress(came.reduce(0) { $0 + geometry.cellLength($1) })
-                    }
-                }
+        }
+        var generator = SystemRandomNumberGenerator()
+        var order = WholeOrder(cells.filter { !isWhole($0, session) }, using: &generator)
+        var missing: Set<CellAddress> = []
+        var looks = 0
+        while order.count > 0 || !missing.isEmpty {
+            if order.count > 0, missing.count <= cellsAtOnce / 2 {
+                let next = engine.takeRarest(
+                    max(1, cellsAtOnce - missing.count), of: &order, session
+                ).filter { !isWhole($0, session) }
+                missing.formUnion(next)
+                engine.wantBulk(session, next)
+                looks = 0
+            }
+            looks += 1
+            if looks % Self.looksBeforeAsking == 0 {
+                guard looks <= 60 * Self.looksBeforeAsking || engine.isWanted(missing, session)
+                else { throw Self.noRoomError }
+                engine.restore(session, missing)
+            }
+            do {
+                try await Task.sleep(for: .milliseconds(20))
+            } catch {
+                throw PetalsError(.cancelled, "fetching was interrupted")
+            }
+            // What was asked for was to have it on the disk.
+            if let failure = session.writeFailure.withLock({ $0 }) { throw failure }
+            let came = missing.filter { isWhole($0, session) }
+            missing.subtract(came)
+            if !came.isEmpty {
+                progress(came.reduce(0) { $0 + geometry.cellLength($1) })
             }
         }
         await fetchLayers(session, groups: Set(shards.map(geometry.group(of:))))
@@ -92,6 +101,15 @@ extension FetchEngine {
     /// The session of a blob that is open.
     func openedSession(_ id: BlobID) -> BlobSession? {
         state.withLock { state in state.handles[id].flatMap { state.sessions[$0] } }
+    }
+
+    /// Takes the rarest of what is left to fetch, as far as peers have said what they hold.
+    func takeRarest(
+        _ count: Int, of order: inout WholeOrder, _ session: BlobSession
+    ) -> [CellAddress] {
+        state.withLock { state in
+            order.next(count) { state.scheduler.holderCount(session.key($0)) }
+        }
     }
 
     /// Whether any of these cells is still being fetched.

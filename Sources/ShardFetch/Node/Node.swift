@@ -23,12 +23,13 @@ package final class Node: Sendable {
     let transport: Transport
     let stalls: StallWatch
 
-    private let configuration: NodeConfiguration
+    let configuration: NodeConfiguration
     private let group: MultiThreadedEventLoopGroup
     private let pool: NIOThreadPool
-    private let router: ConnectionRouter
+    let router: ConnectionRouter
     let discovery: Discovery
-    private let dht: DistributedHashTable?
+    let catalogues: CatalogueExchange
+    let dht: DistributedHashTable?
     private let state = Mutex(State())
 
     private struct State {
@@ -46,6 +47,7 @@ package final class Node: Sendable {
         let server: ShardServer
         let store: Store
         let logger: Logger
+        let catalogues: CatalogueExchange
     }
 
     /// Wires a node over a store; nothing listens or dials before `start()`.
@@ -69,7 +71,14 @@ package final class Node: Sendable {
             today: configuration.today, blame: blame)
         self.engine = engine
         documents = DocumentFetcher(logger: logger, blame: blame)
-        server = ShardServer(store: store, topics: topics, pool: pool, logger: logger)
+        let server = ShardServer(
+            store: store, topics: topics, pool: pool, logger: logger, demand: engine.demand,
+            schedule: configuration.uploads, minuteOfDay: configuration.minuteOfDay)
+        self.server = server
+        engine.demand.whenOver { [weak server] in server?.demandIsOver() }
+        catalogues = CatalogueExchange(
+            registry: store.registry, documents: documents, pool: pool, logger: logger,
+            today: configuration.today, time: configuration.time, blame: blame)
         var rules = DialRules()
         rules.localOnly = configuration.localOnly
         rules.listening = configuration.listen.flatMap { IPAddress(parsing: $0.host) }
@@ -87,13 +96,17 @@ package final class Node: Sendable {
             sources: sources,
             node: Parts(
                 identity: identity, transport: transport, router: router, topics: topics,
-                engine: engine, server: server, store: store, logger: logger),
+                engine: engine, server: server, store: store, logger: logger, catalogues: catalogues
+            ),
             rules: rules, exchanges: configuration.exchangesPeers,
             remembers: configuration.remembersPeers, today: configuration.today)
         self.discovery = discovery
         stalls = StallWatch(
             logger: logger, waits: { discovery.wake() }, describe: { engine.describe($0) })
     }
+
+    /// Seconds between two looks at the stamps of published files.
+    private static let sourceSeconds = 30
 
     // MARK: Life
 
@@ -103,7 +116,9 @@ package final class Node: Sendable {
     package func start() async throws(PetalsError) {
         pool.start()
         router.connect(
-            engine: engine, documents: documents, server: server, discovery: discovery)
+            engine: engine, documents: documents, server: server, discovery: discovery,
+            catalogues: catalogues)
+        try startCatalogues()
         for blob in store.allBlobs() { announce(blob) }
         if let listen = configuration.listen {
             let endpoint = try await transport.listen(on: listen, delegate: router)
@@ -113,10 +128,18 @@ package final class Node: Sendable {
         discovery.give(configuration.peers)
         await discovery.start(listening: listening)
         let discovering = Task { [discovery] in await discovery.run() }
-        let server = server
+        let (server, catalogues, store, pool) = (server, catalogues, store, pool)
         let teller = Task {
+            var seconds = 0
             // Cancelled: the node is stopping and has nothing more to tell.
-            while (try? await Task.sleep(for: .seconds(1))) != nil { server.tellHoldings() }
+            while (try? await Task.sleep(for: .seconds(1))) != nil {
+                server.look()
+                server.tellHoldings()
+                catalogues.followDay()
+                seconds += 1
+                guard seconds % Self.sourceSeconds == 0 else { continue }
+                pool.submit { if case .active = $0 { store.checkSources() } }
+            }
         }
         state.withLock { $0.tasks += [teller, discovering] }
     }
@@ -147,6 +170,12 @@ package final class Node: Sendable {
         } catch {
             logger.debug("the threads did not end in order: \(error)")
         }
+    }
+
+    /// Sends at another limit from now on.
+    package func setUploads(_ schedule: UploadSchedule) {
+        server.setUploads(schedule)
+        discovery.surveySoon()
     }
 
     // MARK: Files
@@ -264,6 +293,7 @@ package final class Node: Sendable {
             fetchedBytes: engine.metrics.verifiedBytes.load(ordering: .relaxed),
             hedgedBytes: engine.hedgedBytes,
             servedBytes: server.servedBytes.load(ordering: .relaxed),
+            upload: server.uploadStatus(),
             damagedLeaves: engine.metrics.damagedLeaves.load(ordering: .relaxed),
             rebuiltCells: engine.metrics.rebuiltCells.load(ordering: .relaxed),
             wantedCells: engine.wantedCells, memoryLimit: configuration.memory.bytes,

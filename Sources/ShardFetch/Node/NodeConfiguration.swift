@@ -24,8 +24,15 @@ package struct NodeConfiguration: Sendable {
     package var threads = 2
     /// What may lie in memory between the network and the reader.
     package var memory = MemoryBudget.standard
+    /// How much of what it has the node sends, and when.
+    package var uploads = UploadSchedule.unlimited
+    /// Minutes of the local day that have passed, by which that changes; tests let hours pass.
+    package var minuteOfDay: @Sendable () -> Int = { LocalTime.minuteOfDay }
     /// The UTC day, by which topics change; tests let days pass.
     package var today: @Sendable () -> UInt32 = { UTCDay.today }
+
+    /// Seconds since 1970, by which delegations begin and end.
+    package var time: @Sendable () -> Int = { UTCDay.secondsNow }
 
     package init() {}
 }
@@ -63,6 +70,20 @@ package struct NodeStatus: Sendable, Codable {
         package let mappedPort: Int?
     }
 
+    /// What the node sends of what it has.
+    package struct Upload: Sendable, Codable {
+        /// The limit in force, in bytes a second; null for none, 0 for nothing at all.
+        package let limit: Int?
+        /// The time table of limits; empty for none.
+        package let times: String
+        /// Bytes of frames with leaves that were sent, since the start.
+        package let bytes: Int
+        /// The same a second, lately.
+        package let rate: Int
+        /// Requests that wait.
+        package let waiting: Int
+    }
+
     package var peerID: String
     package var listen: String?
     package var peers: [Peer]
@@ -74,8 +95,9 @@ package struct NodeStatus: Sendable, Codable {
     /// Bytes that were asked of a second peer because the first one was late, since the start;
     /// only these can have come twice.
     package var hedgedBytes: Int
-    /// Bytes sent to peers, since the start.
+    /// Bytes of leaves sent to peers, since the start.
     package var servedBytes: Int
+    package var upload: Upload
     /// Leaves that were not what they claimed to be.
     package var damagedLeaves: Int
     package var rebuiltCells: Int

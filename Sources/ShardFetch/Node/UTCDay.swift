@@ -8,6 +8,9 @@ package enum UTCDay {
         return UInt32(clamping: seconds / 86_400)
     }
 
+    /// Seconds since 1970, by the system's clock.
+    package static var secondsNow: Int { Glibc.time(nil) }
+
     /// Seconds of the day that have passed, by the system's clock.
     static var secondOfDay: Int { Glibc.time(nil) % 86_400 }
 

@@ -23,10 +23,11 @@ struct BlobPublisher {
     /// The name under which the same publication of the same file finds its draft again.
     func draftName(of file: SourceListing.File) -> Digest {
         let shards = options.shards.map { "\($0.data)/\($0.group)" } ?? ""
-        let parts = [
-            "petalsfs draft v1", file.path, file.modelPath.description,
-            options.isPrivate ? "private" : "public", shards,
-        ]
+        let parts =
+            [
+                "petalsfs draft v1", file.path, file.modelPath.description,
+                options.isPrivate ? "private" : "public", shards,
+            ] + (options.parity == .none ? ["no parity"] : [])
         return sha256(Array(parts.joined(separator: "\0").utf8))
     }
 
@@ -71,6 +72,7 @@ struct BlobPublisher {
         if let blob = store.allBlobs().first(where: { $0.relayKey == relayKey }) {
             let source = source(of: journal, blob.id)
             if try reuse(blob, source) {
+                if options.parity == .none { blob.dropParity() }
                 meter.add(file.size)
                 return Sealed(row: Self.row(blob), source: source, isReused: true)
             }
@@ -101,6 +103,7 @@ struct BlobPublisher {
     ) throws(PetalsError) -> DraftJournal? {
         guard let journal = try claim.readJournal(), journal.path == file.path,
             journal.stamp == stamp, journal.record.size == stamp.size,
+            journal.keepsParity == (options.parity == .stored),
             try journal.geometry == geometry(storedLength: journal.geometry.storedLength)
         else { return nil }
         return journal
@@ -124,7 +127,7 @@ struct BlobPublisher {
             record: FileRecord(
                 size: reader.size, sha256: survey.sha256, frames: survey.frames, blobID: .zero,
                 blobKey: key, storedSHA256: options.isPrivate ? nil : survey.storedSHA256),
-            sums: survey.sums)
+            sums: survey.sums, keepsParity: options.parity == .stored)
     }
 
     private func source(of journal: DraftJournal, _ id: BlobID) -> SourceRow {
@@ -149,6 +152,7 @@ struct BlobPublisher {
             guard let blob = store.blob(source.blobID), isWhole(blob),
                 source.record.isPublic(in: blob.geometry)
             else { continue }
+            if options.parity == .none { blob.dropParity() }
             return Sealed(row: Self.row(blob), source: source, isReused: true)
         }
         return nil
@@ -156,14 +160,21 @@ struct BlobPublisher {
 
     /// Makes a blob that is here serve from this file; false when parts of it are missing.
     private func reuse(_ blob: StoredBlob, _ source: SourceRow) throws(PetalsError) -> Bool {
-        let parityIsHere = blob.geometry.shards.filter { !blob.geometry.isData($0) }
-            .allSatisfy { blob.holdings(of: $0).isComplete }
-        guard parityIsHere else { return false }
-        if blob.sourcePath == nil { try blob.attach(source) }
-        return isWhole(blob)
+        let parity = blob.geometry.shards.filter { !blob.geometry.isData($0) }
+        switch options.parity {
+        case .stored:
+            guard parity.allSatisfy({ blob.holdings(of: $0).isComplete }) else { return false }
+        case .none:
+            guard parity.allSatisfy({ blob.layer(of: $0) != nil }) else { return false }
+        }
+        return try store.restore(blob, from: source) && isWhole(blob)
     }
 
+    /// Whether all is here that this publication keeps.
     private func isWhole(_ blob: StoredBlob) -> Bool {
-        blob.geometry.shards.allSatisfy { blob.holdings(of: $0).isComplete }
+        blob.geometry.shards.allSatisfy { shard in
+            blob.holdings(of: shard).isComplete
+                || (options.parity == .none && !blob.geometry.isData(shard))
+        }
     }
 }

@@ -22,11 +22,22 @@ package import PetalsStore
 ///
 /// Blocking throughout: callers run it on a thread of their own.
 package struct Publisher: Sendable {
+    /// What becomes of the parity.
+    ///
+    /// Its roots are in the descriptor either way.
+    package enum Parity: String, Sendable, Codable, CaseIterable {
+        /// It is stored beside the trees, and served.
+        case stored
+        /// It is hashed and thrown away; holders of k shards of a group can make it.
+        case none
+    }
+
     /// What the person asked for.
     package struct Options: Sendable {
         package var name: String?
         package var isPrivate = false
         package var metadata = ModelMetadata()
+        package var parity = Parity.stored
         /// k and n, instead of what the size suggests.
         package var shards: (data: Int, group: Int)?
 

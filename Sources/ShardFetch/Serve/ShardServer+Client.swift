@@ -12,6 +12,8 @@ extension ShardServer {
         var topics: Set<Topic> = []
         /// Blobs behind joined topics, and what the peer was told of each.
         var joined: [Topic: Told] = [:]
+        /// The room of this node that it was told.
+        var toldRoom: Int?
         private var demand: Deque<ControlMessage.LeafRequest> = []
         private var bulk: Deque<ControlMessage.LeafRequest> = []
         /// The last requests that were answered, for a peer that complains of one.
@@ -53,26 +55,73 @@ extension ShardServer {
         }
 
         /// Whether a worker should begin now; there is never more than one.
-        mutating func startPumping() -> Bool {
-            guard !isPumping, sendingBytes < Self.sendingBytesMax,
-                !demand.isEmpty || !bulk.isEmpty
-            else { return false }
+        mutating func startPumping(_ pace: Pace) -> Bool {
+            guard !isPumping, sendingBytes < Self.sendingBytesMax, isFree(pace) else {
+                return false
+            }
             isPumping = true
             return true
         }
 
-        /// The next request for the worker; nil, and the worker's end, when there is none or enough
-        /// is on its way.
-        mutating func next() -> ControlMessage.LeafRequest? {
-            guard sendingBytes < Self.sendingBytesMax,
+        /// The next request for the worker; nil, and the worker's end, when there is none that
+        /// need not wait for a turn, or enough is on its way.
+        mutating func next(_ pace: Pace) -> ControlMessage.LeafRequest? {
+            guard sendingBytes < Self.sendingBytesMax, isFree(pace),
                 let request = demand.popFirst() ?? bulk.popFirst()
             else {
                 isPumping = false
                 return nil
             }
+            note(request)
+            return request
+        }
+
+        private func isFree(_ pace: Pace) -> Bool {
+            switch pace {
+            case .free: !demand.isEmpty || !bulk.isEmpty
+            case .bulkWaits: !demand.isEmpty
+            case .allWait: false
+            }
+        }
+
+        /// What waits for a turn; nil where nothing does, or enough is on its way.
+        func waiting(_ pace: Pace) -> UploadPlan.Waiting? {
+            let hasDemand = pace == .allWait && !demand.isEmpty
+            let hasBulk = pace != .free && !bulk.isEmpty
+            guard hasDemand || hasBulk, sendingBytes < Self.sendingBytesMax else { return nil }
+            return UploadPlan.Waiting(
+                connection: connection.id, peer: connection.peerID, hasDemand: hasDemand,
+                hasBulk: hasBulk)
+        }
+
+        /// Takes the first request of a class for a turn, or its first leaves; the rest of it stays
+        /// where it is.
+        mutating func take(bulk isBulk: Bool, leavesMax: Int) -> ControlMessage.LeafRequest? {
+            let queue: WritableKeyPath<Client, Deque<ControlMessage.LeafRequest>> =
+                isBulk ? \.bulk : \.demand
+            guard let whole = self[keyPath: queue].popFirst() else { return nil }
+            if answered.last?.request != whole.request { note(whole) }
+            guard whole.leaves.count > leavesMax else { return whole }
+            let cut = whole.leaves.lowerBound + leavesMax
+            self[keyPath: queue].prepend(whole.with(leaves: cut..<whole.leaves.upperBound))
+            return whole.with(leaves: whole.leaves.lowerBound..<cut)
+        }
+
+        /// Takes all requests out of their queues.
+        mutating func takeAll() -> [ControlMessage.LeafRequest] {
+            let all = Array(demand) + Array(bulk)
+            demand = []
+            bulk = []
+            owedBytes -= all.reduce(0) { $0 + $1.leaves.count * Limits.leafBytes }
+            return all
+        }
+
+        /// Requests that wait.
+        var waitingCount: Int { demand.count + bulk.count }
+
+        private mutating func note(_ request: ControlMessage.LeafRequest) {
             if answered.count == Limits.requestsPerPeerMax { answered.removeFirst() }
             answered.append(request)
-            return request
         }
     }
 
@@ -80,6 +129,18 @@ extension ShardServer {
     struct Told {
         let blob: StoredBlob
         var changes: Int?
+        /// Whether it was told as by a node that serves.
+        var isServing = true
         var shards: [ShardIndex: CellBitmap] = [:]
+        /// What it was told that this node keeps, and the blob's changes by then.
+        var pledged: Set<ShardIndex> = []
+        var pledgeChanges: Int?
+    }
+}
+
+extension ControlMessage.LeafRequest {
+    /// The same for other leaves of the cell.
+    fileprivate func with(leaves: Range<Int>) -> Self {
+        Self(request: request, topic: topic, address: address, leaves: leaves, bulk: bulk)
     }
 }

@@ -10,14 +10,39 @@ internal import Synchronization
 extension ShardServer {
     /// Puts a request into its queue, or refuses it.
     func enqueue(_ request: ControlMessage.LeafRequest, _ connection: PeerConnection) {
+        guard isServing else {
+            return connection.send(.refuse(request: request.request, .notHeld))
+        }
         let bytes = request.leaves.count * Limits.leafBytes
-        let admitted = state.withLock { state in
-            state.clients[connection.id]?.admit(request, bytes: bytes)
+        let seeded = request.bulk ? seededBlob(request.topic, connection) : nil
+        let admitted = state.withLock { state -> Bool? in
+            if let seeded, seeded.geometry.contains(request.address) {
+                let isGiven = state.fresh.admits(
+                    request.address, of: seeded.id, seeded.geometry, to: connection.peerID,
+                    isContended: state.clients.contains {
+                        $0.key != connection.id && $0.value.owedBytes > 0
+                    }, now: MonotonicClock.now)
+                guard isGiven else { return false }
+            }
+            return state.clients[connection.id]?.admit(request, bytes: bytes)
         }
         guard admitted == true else {
             return connection.send(.refuse(request: request.request, .busy))
         }
+        noteDemand(request, connection)
         pump(connection)
+    }
+
+    /// The blob behind a topic where all of its data is here; nil else.
+    ///
+    /// Only who has everything can hope that others have the rest: a node that is still fetching
+    /// gives what it has to everybody.
+    private func seededBlob(_ topic: Topic, _ connection: PeerConnection) -> StoredBlob? {
+        // With one peer there is nobody to share with.
+        guard state.withLock({ $0.clients.count > 1 }), let blob = joinedBlob(topic, connection)
+        else { return nil }
+        let isWhole = blob.geometry.streamShards.allSatisfy { blob.holdings(of: $0).isComplete }
+        return isWhole ? blob : nil
     }
 
     /// Looks at a cell again that a peer found damaged in what it got.
@@ -42,39 +67,68 @@ extension ShardServer {
         state.withLock { $0.clients[connection.id]?.cancel(request) }
     }
 
-    /// Starts a worker for a connection unless it has one, or has enough on its way.
+    /// Has the requests of a connection answered, those that need not wait by a worker of its own,
+    /// which it gets unless it has one or enough is on its way.
     func pump(_ connection: PeerConnection) {
-        let start = state.withLock { $0.clients[connection.id]?.startPumping() }
+        let pace = pace
+        startPumping(connection, pace)
+        if pace != .free { holdBack() }
+    }
+
+    /// Starts a worker for what need not wait.
+    func startPumping(_ connection: PeerConnection, _ pace: Pace) {
+        let start = state.withLock { $0.clients[connection.id]?.startPumping(pace) }
         guard start == true else { return }
         pool.submit { [self] poolState in
             guard case .active = poolState else { return }
-            while let request = next(connection) { answer(request, connection) }
+            var hasWaited = false
+            while let request = next(connection, &hasWaited) { answer(request, connection) }
+            // What was left to a turn may need none any more.
+            if hasWaited { pump(connection) }
         }
     }
 
     /// The next request to answer; nil, and the worker's end, when there is none or enough is on
     /// its way.
-    private func next(_ connection: PeerConnection) -> ControlMessage.LeafRequest? {
-        state.withLock { $0.clients[connection.id]?.next() }
+    private func next(
+        _ connection: PeerConnection, _ hasWaited: inout Bool
+    ) -> ControlMessage.LeafRequest? {
+        let pace = pace
+        hasWaited = pace != .free
+        return state.withLock { $0.clients[connection.id]?.next(pace) }
     }
 
-    private func answer(_ request: ControlMessage.LeafRequest, _ connection: PeerConnection) {
+    /// Reads what a request asks for and sends it.
+    ///
+    /// - Parameter isTurn: whether it waited for its turn, and is charged for.
+    func answer(
+        _ request: ControlMessage.LeafRequest, _ connection: PeerConnection, isTurn: Bool = false
+    ) {
         let bytes = request.leaves.count * Limits.leafBytes
         switch frames(for: request, connection) {
         case .failure(let refusal):
             settle(connection, owed: bytes, sending: 0)
+            // The rest of it, if it was cut.
+            if isTurn { cancel(request.request, connection) }
             connection.send(.refuse(request: request.request, refusal.reason))
         case .success(let frames):
             let began = MonotonicClock.now
             state.withLock { state in
+                if isTurn {
+                    let sent = frames.reduce(0) { $0 + $1.0.readableBytes }
+                    state.uploads.sent(
+                        sent, to: connection.peerID, bulk: request.bulk, now: began)
+                }
                 if state.clients[connection.id]?.sendingBytes == 0 {
                     state.clients[connection.id]?.drain.begin(now: began)
                 }
                 state.clients[connection.id]?.sendingBytes += bytes
             }
             for (frame, part) in frames {
+                let length = frame.readableBytes
                 connection.send(frame) { [self] in
                     servedBytes.wrappingAdd(part, ordering: .relaxed)
+                    uploadedBytes.wrappingAdd(length, ordering: .relaxed)
                     settle(connection, owed: part, sending: part)
                     pump(connection)
                 }

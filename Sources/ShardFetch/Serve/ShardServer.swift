@@ -13,20 +13,56 @@ internal import Synchronization
 /// takes one at a time: reads the leaves (the store checks them against the tree), adds the proof,
 /// sends. It stops when a megabyte has not left the process yet and goes on when it has, so a slow
 /// peer costs memory for one megabyte and nobody else's time.
+///
+/// Where uploads are limited, or a read of this node waits, requests wait for their turn instead
+/// (`ShardServer+Uploads.swift`).
 final class ShardServer: Sendable {
     struct State {
         var clients: [PeerConnection.ID: Client] = [:]
+        var uploads: UploadPlan
+        /// Whether a worker is taking turns; there is never more than one.
+        var isTakingTurns = false
+        /// When the next turn is looked for, if that is settled.
+        var nextTurnAt: Instant?
+        var meter = UploadMeter()
+        var fresh = FreshRows()
     }
 
-    let state = Mutex(State())
+    let state: Mutex<State>
     let pool: NIOThreadPool
     let topics: TopicTable
     let records: RecordTable
     let store: Store
     let logger: Logger
+    /// Bytes of leaves sent.
     let servedBytes = Atomic<Int>(0)
+    /// Bytes that this node has left for donating; nil where it does not donate.
+    let donorRoom = Mutex<Int?>(nil)
+    /// Told of leaves that a peer reads, for a donor; called on event loops.
+    let demandWatcher = Mutex<(@Sendable (BlobID, ShardIndex, _ bytes: Int) -> Void)?>(nil)
+    /// Gives the log of a catalogue by its digest; nil where there is none of that.
+    let catalogueLog = Mutex<@Sendable (Digest) -> [UInt8]?>({ _ in nil })
+    /// Bytes of the frames that carried them.
+    let uploadedBytes = Atomic<Int>(0)
+    let demand: DemandGauge
+    let schedule: Mutex<UploadSchedule>
+    /// The limit in force, in bytes a second; below 0 for none.
+    let limit: Atomic<Int>
+    /// Whether requests may wait that go on when no read of this node does.
+    let isHoldingBack = Atomic<Bool>(false)
+    let minuteOfDay: @Sendable () -> Int
 
-    init(store: Store, topics: TopicTable, pool: NIOThreadPool, logger: Logger) {
+    init(
+        store: Store, topics: TopicTable, pool: NIOThreadPool, logger: Logger,
+        demand: DemandGauge = .init(), schedule: UploadSchedule = .unlimited,
+        minuteOfDay: @escaping @Sendable () -> Int = { LocalTime.minuteOfDay }
+    ) {
+        let rate = schedule.rate(atMinute: minuteOfDay())
+        state = Mutex(State(uploads: UploadPlan(limit: rate, now: MonotonicClock.now)))
+        limit = Atomic(rate ?? -1)
+        self.schedule = Mutex(schedule)
+        self.minuteOfDay = minuteOfDay
+        self.demand = demand
         self.store = store
         self.topics = topics
         records = RecordTable(store: store)
@@ -97,12 +133,17 @@ final class ShardServer: Sendable {
             guard let blob = blob(for: topic, client) else { continue }
             var told = client.joined[topic] ?? Told(blob: blob)
             let changes = blob.changes
-            guard told.changes != changes else { continue }
+            let isServing = isServing
+            guard told.changes != changes || told.isServing != isServing else { continue }
             told.changes = changes
+            told.isServing = isServing
             var news: [ControlMessage.ShardHolding] = []
-            let held = Set(blob.heldShards())
+            let held = isServing ? Set(blob.heldShards()) : []
             for shard in held.union(told.shards.keys).sorted() {
-                let cells = blob.holdings(of: shard)
+                let cells =
+                    isServing
+                    ? blob.holdings(of: shard)
+                    : CellBitmap(cellCount: blob.geometry.cellCount(of: shard))
                 guard told.shards[shard] != cells else { continue }
                 told.shards[shard] = cells
                 news.append(
@@ -122,6 +163,7 @@ final class ShardServer: Sendable {
                     .holdings(topic, Array(news[start..<min(start + 400, news.count)])))
             }
         }
+        tellPledges(connection)
     }
 
     // MARK: Documents and layers
@@ -157,11 +199,13 @@ final class ShardServer: Sendable {
     ///
     /// One is always allowed, however large it is.
     private func admitDocument(_ bytes: Int, _ connection: PeerConnection) -> Bool {
-        state.withLock { state in
+        let now = MonotonicClock.now
+        return state.withLock { state in
             guard let waiting = state.clients[connection.id]?.documentBytes,
                 waiting == 0 || waiting + bytes <= Limits.requestedBytesPerPeerMax
             else { return false }
             state.clients[connection.id]?.documentBytes += bytes
+            state.uploads.charge(bytes, now: now)
             return true
         }
     }
@@ -170,10 +214,11 @@ final class ShardServer: Sendable {
         state.withLock { $0.clients[connection.id]?.documentBytes -= bytes }
     }
 
-    /// A sealed descriptor or manifest that is here; nil where there is none.
+    /// A sealed descriptor or manifest or a catalogue's log that is here; nil where there is none.
     private func document(_ digest: Digest) -> [UInt8]? {
         do throws(PetalsError) {
             if let blob = store.blob(digest) { return blob.sealedDescriptor }
+            if let log = catalogueLog.withLock({ $0 })(digest) { return log }
             return try store.registry.readManifest(digest)
         } catch {
             logger.warning("a document could not be read: \(error.message)")
@@ -193,7 +238,7 @@ final class ShardServer: Sendable {
         _ topic: Topic, _ shard: ShardIndex, _ request: UInt32, _ connection: PeerConnection
     ) {
         // Not on the pool: the leaves that need it follow, and must not overtake it.
-        guard let blob = joinedBlob(topic, connection), blob.geometry.contains(shard),
+        guard isServing, let blob = joinedBlob(topic, connection), blob.geometry.contains(shard),
             let layer = blob.layer(of: shard)
         else { return connection.send(.refuse(request: request, .unknown)) }
         let bytes = layer.cellHashes.count * Digest.byteCount

@@ -98,6 +98,11 @@ struct StatusReport: Decodable {
             let connected: Int
         }
 
+        struct Upload: Decodable {
+            let limit: Int?
+            let bytes: Int
+        }
+
         struct DHT: Decodable {
             let listen: [String]
             let nodes: Int
@@ -111,6 +116,7 @@ struct StatusReport: Decodable {
         let fetchedBytes: Int
         let hedgedBytes: Int
         let servedBytes: Int
+        let upload: Upload
         let damagedLeaves: Int
         let rebuiltCells: Int
         let wantedCells: Int
@@ -124,4 +130,36 @@ struct StatusReport: Decodable {
     let cacheFree: Int
     let diskFree: Int?
     let models: Int
+}
+
+/// A line of `catalog ls --json`.
+struct CatalogueReport: Decodable {
+    let title: String
+    let link: String
+    let own: Bool
+    let followed: Bool
+    let models: Int
+    let sequence: Int
+    let peers: Int
+    let evidence: Int
+    let refused: String?
+}
+
+/// What `catalog show --json` prints.
+struct CatalogueShowReport: Decodable {
+    struct Entry: Decodable {
+        let name: String
+        let shownAs: String?
+        let manifest: String
+        let readable: Bool
+        let size: Int
+        let sha256: String?
+        let link: String
+    }
+
+    let summary: CatalogueReport
+    let issue: Int
+    let signer: String?
+    let delegated: Bool
+    let entries: [Entry]
 }
