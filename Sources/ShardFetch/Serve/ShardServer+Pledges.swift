@@ -6,15 +6,17 @@ extension ShardServer {
     /// Tells a peer what has changed of what this node keeps of the topics that the peer joined,
     /// and of the room that it has left as a donor.
     ///
-    /// One message for all topics, once a second at most; what does not fit follows.
+    /// One message for all topics, once a second at most; what does not fit follows. A node that
+    /// sends nothing keeps nothing for others.
     func tellPledges(_ connection: PeerConnection) {
         guard let client = state.withLock({ $0.clients[connection.id] }) else { return }
+        let isServing = isServing
         var pledges: [ControlMessage.Pledge] = []
         var places = Limits.pledgedShardsMax
         for (topic, told) in client.joined where places > 0 {
             let changes = told.blob.changes
             guard told.pledgeChanges != changes, client.topics.contains(topic) else { continue }
-            let kept = told.blob.keptShards()
+            let kept = isServing ? told.blob.keptShards() : []
             let added = kept.subtracting(told.pledged).sorted().prefix(places)
             let removed = told.pledged.subtracting(kept).sorted().prefix(places - added.count)
             let pledged = told.pledged.union(added).subtracting(removed)
@@ -29,7 +31,7 @@ extension ShardServer {
             places -= added.count + removed.count
             pledges.append(.init(topic: topic, kept: Array(added), dropped: Array(removed)))
         }
-        let room = donorRoom.withLock { $0 }
+        let room = isServing ? donorRoom.withLock { $0 } : nil
         guard !pledges.isEmpty || room != client.toldRoom else { return }
         state.withLock { $0.clients[connection.id]?.toldRoom = room }
         connection.send(.pledges(pledges, room: room))

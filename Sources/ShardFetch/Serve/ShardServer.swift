@@ -136,6 +136,8 @@ final class ShardServer: Sendable {
             let isServing = isServing
             guard told.changes != changes || told.isServing != isServing else { continue }
             told.changes = changes
+            // What is kept is of no use to others while it is not given.
+            if told.isServing != isServing { told.pledgeChanges = nil }
             told.isServing = isServing
             var news: [ControlMessage.ShardHolding] = []
             let held = isServing ? Set(blob.heldShards()) : []
