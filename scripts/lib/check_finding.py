@@ -5,6 +5,7 @@ time is that from the start of the last node until all three have all manifests.
 node is in a network namespace of its own, which has no route to anywhere.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,7 +13,6 @@ import time
 
 from bench import samples
 from bench.nodes import Nodes
-from bench.swarm import json_of
 from bench.workspace import run as run_command
 from bench.workspace import wait_for
 
@@ -54,7 +54,7 @@ def seconds_to_meet(nodes, names, began, patience):
     """Seconds until each node has the manifests of all models."""
 
     def has_all(name):
-        models = json_of(nodes.petalsfs(name, "ls", "--json"))
+        models = json.loads(nodes.petalsfs(name, "ls", "--json"))
         return len(models) == len(names) and not any(model["pending"] for model in models)
 
     waiting = set(names)
