@@ -8,6 +8,8 @@ internal import PetalsCore
 /// cell.
 struct DrainRate {
     static let frameSeconds: Instant = 0.02
+    /// Bytes a second below which a line is worth sparing: 128 Mbit/s.
+    static let slowBytesPerSecond = 16e6
 
     private var bytesPerSecond = 0.0
     private var stretchStart: Instant = 0
@@ -28,6 +30,9 @@ struct DrainRate {
         bytesPerSecond += (sample - bytesPerSecond) / 4
         begin(now: now)
     }
+
+    /// Whether the line is known to be a slow one.
+    var isSlow: Bool { bytesPerSecond > 0 && bytesPerSecond < Self.slowBytesPerSecond }
 
     /// Leaves of a bulk frame.
     var bulkFrameLeaves: Int {

@@ -19,8 +19,10 @@ extension ShardServer {
             if let seeded, seeded.geometry.contains(request.address) {
                 let isGiven = state.fresh.admits(
                     request.address, of: seeded.id, seeded.geometry, to: connection.peerID,
+                    // On a fast line, to come again for a cell costs more than the cell.
                     isContended: state.clients.contains {
                         $0.key != connection.id && $0.value.owedBytes > 0
+                            && $0.value.drain.isSlow
                     }, now: MonotonicClock.now)
                 guard isGiven else { return false }
             }
