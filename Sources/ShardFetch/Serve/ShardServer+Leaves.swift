@@ -43,7 +43,13 @@ extension ShardServer {
         // With one peer there is nobody to share with.
         guard state.withLock({ $0.clients.count > 1 }), let blob = joinedBlob(topic, connection)
         else { return nil }
+        // Asked at each request, and a large blob has hundreds of shards to look at.
+        let changes = blob.changes
+        if let known = state.withLock({ $0.wholeness[blob.id] }), known.changes == changes {
+            return known.isWhole ? blob : nil
+        }
         let isWhole = blob.geometry.streamShards.allSatisfy { blob.holdings(of: $0).isComplete }
+        state.withLock { $0.wholeness[blob.id] = (changes, isWhole) }
         return isWhole ? blob : nil
     }
 

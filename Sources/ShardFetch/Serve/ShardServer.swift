@@ -26,6 +26,8 @@ final class ShardServer: Sendable {
         var nextTurnAt: Instant?
         var meter = UploadMeter()
         var fresh = FreshRows()
+        /// Whether all data of a blob is here, as it was found at a number of its changes.
+        var wholeness: [BlobID: (changes: Int, isWhole: Bool)] = [:]
     }
 
     let state: Mutex<State>
