@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NIOCore
 
 /// How glibc's allocator keeps memory between two uses (mallopt(3)).
 ///
@@ -6,6 +7,9 @@ internal import Glibc
 /// to itself, glibc gives such pieces back to the kernel when they are freed, and each new one is
 /// paid for again page by page: a tenth of the time of a cold read (docs/decisions/8). Kept, they
 /// are used again at once; what is kept is bounded by what was in use at one moment.
+///
+/// And it gives eight heaps to each core, in each of which some of that lies idle. Here a core has
+/// one, of which more threads than run at a time would have no use.
 package enum Allocator {
     /// Pieces up to this size come from the heap; the most that glibc accepts.
     private static let largestHeapPiece: CInt = 32 << 20
@@ -21,9 +25,11 @@ package enum Allocator {
         let mallopt = unsafe dlsym(nil, "mallopt").map {
             unsafe unsafeBitCast($0, to: (@convention(c) (CInt, CInt) -> CInt).self)
         }
-        // M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD. A libc that refuses is only slower.
+        // M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD and M_ARENA_MAX. A libc that refuses is only
+        // slower, or larger.
         _ = mallopt?(-1, keptBytes)
         _ = mallopt?(-2, growthBytes)
         _ = mallopt?(-3, largestHeapPiece)
+        _ = mallopt?(-8, CInt(clamping: max(2, System.coreCount)))
     }
 }

@@ -13,8 +13,8 @@ package struct MemoryBudget: Hashable, Sendable {
     /// Nothing stays in memory for a reader; for tests of what happens then.
     package static let none = MemoryBudget(unchecked: 0)
 
-    /// The least that works: a row of 16 cells under way and another in memory for each of four
-    /// readers.
+    /// The least that works: a row of 16 cells under way and another in memory, and a quarter of
+    /// that for who else reads.
     package static let leastBytes = 64 << 20
 
     private init(unchecked bytes: Int) {
@@ -35,7 +35,7 @@ package struct MemoryBudget: Hashable, Sendable {
     }
 
     /// Verified cells kept between their arrival and the read that wants them.
-    package var hotBytes: Int { bytes / 8 }
+    package var hotBytes: Int { bytes / 64 * 5 }
 
     /// All read-ahead windows of all files together.
     ///
@@ -44,5 +44,5 @@ package struct MemoryBudget: Hashable, Sendable {
     package var readAheadBytes: Int { hotBytes + underWayBytes }
 
     /// Asked of peers by work that nobody waits for, and not come yet.
-    package var underWayBytes: Int { bytes / 8 }
+    package var underWayBytes: Int { bytes / 64 * 5 }
 }

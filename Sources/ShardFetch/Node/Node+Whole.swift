@@ -4,7 +4,8 @@ internal import PetalsStore
 internal import Synchronization
 
 extension Node {
-    /// Cells wanted at a time by work that nobody waits for: 64 MiB, twice what may be under way.
+    /// Cells wanted at a time by work that nobody waits for: 64 MiB, three times what may be
+    /// under way.
     package static let wholeCellsAtOnce = 256
 
     /// Looks, 20 ms apart, after which cells that came and went are asked for again.
