@@ -116,7 +116,8 @@ extension ModelLibrary {
             state.fetching[name] = task
             return task
         }
-        guard let task else { return }
+        // It may have come this moment: once the lock is free, the mount has heard of it, too.
+        guard let task else { return reloading.withLock { _ in } }
         // Returns when its caller is cancelled, as the fetch does not end with him.
         let (ended, end) = AsyncStream<Void>.makeStream()
         let watcher = Task {
