@@ -52,7 +52,7 @@ final class ModelLibrary: Sendable {
     let logger: Logger
     let state = Mutex(State())
     /// Held while the registry is read and observers are told, so that the latest is told last.
-    private let reloading = Mutex(())
+    let reloading = Mutex(())
 
     init(store: Store, logger: Logger) throws(PetalsError) {
         self.store = store
