@@ -47,6 +47,23 @@ extension MountTests {
             }
         }
 
+        /// S22: a process that has a copy of the mount, as a container has, does not keep it.
+        @Test(.enabled("needs root, to have mounts of its own") { Machine.isRoot })
+        func copiesOfTheMountEndWithIt() async throws {
+            try await World.with { world in
+                let swarm = try await Swarm.make(world, parts: ["0,1"])
+                let mounted = try await swarm.mount([try await swarm.serve(0)])
+                let copy = try world.start(
+                    ["unshare", "-m", "sh", "-c", "echo here; exec sleep 600"])
+                try await World.wait("the copy") { copy.output == "here\n" }
+                _ = try await world.run("umount", mounted.directory).succeeded()
+                let finished = try await mounted.child.finish()
+                #expect(finished.code == 0, finished.told)
+                #expect(copy.isRunning)
+                #expect(try await world.shardBytes("reader") == 0)
+            }
+        }
+
         /// S23: with `--keep-cache` the next mount needs no peer.
         @Test func keptCacheIsEnough() async throws {
             try await World.with { world in

@@ -285,6 +285,24 @@ extension Swarms {
                 await #expect(throws: PetalsError.self) { try await file.read(0..<1000) }
             }
         }
+
+        /// Peers have said what they hold; when the model comes back they are asked once more.
+        @Test func aModelThatWasRemovedAndAddedAgainIsRead() async throws {
+            let blob = try Self.blob.get()
+            try await withSwarm { swarm in
+                let holder = try await swarm.start {
+                    try blob.install(in: $0.store, shards: blob.shards)
+                }
+                let reader = try await swarm.start(peers: [holder])
+                for round in 0..<3 {
+                    #expect(try await reader.readAll(blob.record) == blob.plain, "round \(round)")
+                    let joined = reader.node.engine.state.withLock { $0.joined.values.map(\.count) }
+                    #expect(joined == [1])
+                    reader.node.forget([blob.id])
+                    try reader.store.remove(blobs: [blob.id])
+                }
+            }
+        }
     }
 }
 

@@ -43,6 +43,7 @@ extension NodeService {
                 relay: Self.withHints(publication.relayCap.nameless, hints),
                 manifest: publication.manifestID.hex, size: publication.manifest.size,
                 stored: publication.manifest.storedSize, resumed: publication.resumedBytes,
+                replaced: publication.replaced?.hex,
                 files: publication.manifest.entries.map(Self.file)))
     }
 

@@ -63,6 +63,11 @@ struct Publish: AsyncParsableCommand {
         if model.resumed > 0 {
             Terminal.print("resumed \(ByteCount(model.resumed)) that were sealed before")
         }
+        if let replaced = model.replaced {
+            Terminal.print(
+                "instead of the version \(replaced.prefix(8)) of that name, whose link this node "
+                    + "serves no more")
+        }
         Terminal.print("relay   \(model.relay)")
         Terminal.print(model.link)
     }

@@ -109,6 +109,9 @@ struct PublishedModel: Codable, Sendable {
     var stored: Int
     /// Bytes that an interrupted attempt had sealed, and this one did not seal again.
     var resumed: Int
+    /// The manifest of the version of this name that was published before; null where there was
+    /// none, or the same.
+    var replaced: String?
     var files: [File]
 }
 

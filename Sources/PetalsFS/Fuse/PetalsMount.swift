@@ -121,13 +121,30 @@ package final class PetalsMount: Sendable {
     private func serve() {
         let timer = DispatchSource.makeTimerSource(queue: .global(qos: .utility))
         timer.schedule(deadline: .now() + 1, repeating: 1, leeway: .milliseconds(500))
-        timer.setEventHandler { [dispatcher] in dispatcher.expire(now: .now) }
+        timer.setEventHandler { [self] in
+            dispatcher.expire(now: .now)
+            severIfDetached()
+        }
         timer.resume()
         session.run()
         timer.cancel()
         tree.observeNames(nil)
         end()
         finished.signal()
+    }
+
+    /// Severs a mount that was taken off its directory when the last of its files is closed.
+    ///
+    /// The kernel does that, unless a process with mounts of its own (a container, a sandbox) was
+    /// started meanwhile and has a copy: the mount then lives where nobody means to use it.
+    private func severIfDetached() {
+        let device = state.withLock { $0.ended ? nil : $0.device }
+        guard let device, tree.openCount == 0,
+            !MountTable.read().mounts.contains(where: { $0.device == device })
+        else { return }
+        logger.info("\(mountPoint.path) was unmounted; copies of it end with it")
+        // Where the kernel's control files are not mounted, it severs it when this process ends.
+        if !MountControl.abort(device: device) { end() }
     }
 
     /// Detaches the mount, and severs it where open files keep it alive.

@@ -250,3 +250,18 @@ extension FetchEngine {
         }
     }
 }
+
+extension FetchEngine.State {
+    /// Takes a blob off the lists of joined topics.
+    ///
+    /// - Returns: who is to hear of it, with the topic under which it was joined there.
+    mutating func leave(_ blob: FetchScheduler.BlobHandle) -> [(PeerConnection, Topic)] {
+        var left: [(PeerConnection, Topic)] = []
+        for (id, topics) in joined {
+            guard let found = topics.firstIndex(where: { $0.blob == blob }) else { continue }
+            joined[id]?.remove(at: found)
+            if let connection = connections[id] { left.append((connection, topics[found].topic)) }
+        }
+        return left
+    }
+}

@@ -85,19 +85,19 @@ package final class FetchEngine: Sendable {
         return session
     }
 
-    /// Forgets a blob; reads that wait for it fail.
+    /// Forgets a blob: reads that wait for it fail, and its topic is left everywhere, so that peers
+    /// tell all that they hold when it comes back.
     package func close(_ session: BlobSession) {
-        let tickets = state.withLock { state -> [ReadTicket] in
+        let (tickets, left) = state.withLock { state in
             state.scheduler.remove(session.handle)
             state.sessions[session.handle] = nil
             state.handles[session.id] = nil
             let gone = state.tickets.filter { $0.key.blob == session.handle }
             for key in gone.keys { state.tickets[key] = nil }
-            return gone.values.flatMap { $0 }
+            return (gone.values.flatMap { $0 }, state.leave(session.handle))
         }
-        for ticket in tickets {
-            ticket.fail(Self.removedError)
-        }
+        for ticket in tickets { ticket.fail(Self.removedError) }
+        for (connection, topic) in left { connection.send(.leave(topic)) }
     }
 
     private static var removedError: PetalsError {

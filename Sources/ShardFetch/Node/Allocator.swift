@@ -25,8 +25,8 @@ package enum Allocator {
         let mallopt = unsafe dlsym(nil, "mallopt").map {
             unsafe unsafeBitCast($0, to: (@convention(c) (CInt, CInt) -> CInt).self)
         }
-        // M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD and M_ARENA_MAX. A libc that refuses is only
-        // slower, or larger.
+        // M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD and M_ARENA_MAX. Where libc refuses, it is
+        // only slower, or larger.
         _ = mallopt?(-1, keptBytes)
         _ = mallopt?(-2, growthBytes)
         _ = mallopt?(-3, largestHeapPiece)

@@ -15,7 +15,7 @@ package struct MemoryBudget: Hashable, Sendable {
 
     /// The least that works: a row of 16 cells under way and another in memory, and a quarter of
     /// that for who else reads.
-    package static let leastBytes = 64 << 20
+    package static let leastBytes = 64_000_000
 
     private init(unchecked bytes: Int) {
         self.bytes = bytes

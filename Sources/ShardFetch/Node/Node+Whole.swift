@@ -150,14 +150,24 @@ extension FetchEngine {
     func describe(_ ticket: ReadTicket) -> String {
         let missing = ticket.missing
         return state.withLock { state in
-            guard let (key, leaves) = missing.first else { return "nothing is missing any more" }
-            let holders = state.scheduler.holderCount(
-                FetchScheduler.ShardKey(blob: key.blob, shard: key.address.shard))
+            guard let key = missing.first?.key, let session = state.sessions[key.blob] else {
+                return "nothing is missing any more"
+            }
+            let geometry = session.geometry
+            let row = geometry.row(of: key.address)
+            let reachable = (0..<geometry.groupShards).count { column in
+                let address = geometry.address(row: row, column: column)
+                return state.scheduler.holderCount(session.key(address)) > 0
+                    || !session.stored.present(address).isEmpty
+            }
             let peers = state.connections.values.map(\.address).sorted().prefix(8)
-            let asked =
-                peers.isEmpty ? "no peer is connected" : "asked \(peers.joined(separator: ", "))"
-            return "\(missing.count) cells are missing, the first is \(key.address) \(leaves); "
-                + "\(holders) peers hold that shard; \(asked)"
+            let connected =
+                peers.isEmpty
+                ? "no peer is connected" : "connected: \(peers.joined(separator: ", "))"
+            let cells = missing.count == 1 ? "1 cell is" : "\(missing.count) cells are"
+            return "\(cells) missing, the first is \(key.address); of \(geometry.dataShards) "
+                + "shards that it can be made from \(reachable) can be reached (\(connected)); "
+                + "start another holder, or name one with --peer"
         }
     }
 }

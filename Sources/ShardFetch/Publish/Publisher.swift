@@ -55,6 +55,8 @@ package struct Publisher: Sendable {
         package let reusedFiles: Int
         /// Bytes that an earlier attempt had sealed, and this one did not seal again.
         package let resumedBytes: Int
+        /// The version of the name that this one takes the place of; nil where there was none.
+        package let replaced: ManifestID?
     }
 
     /// How far it is: bytes of plaintext that both passes have gone through, of all they will.
@@ -129,7 +131,8 @@ package struct Publisher: Sendable {
         return Publication(
             name: name, manifest: manifest, manifestID: sealed.id,
             link: sealed.link(name: name), relayCap: sealed.relayCap(name: name),
-            reusedFiles: reused, resumedBytes: resumed)
+            reusedFiles: reused, resumedBytes: resumed,
+            replaced: existing.flatMap { $0.manifestID == sealed.id ? nil : $0.manifestID })
     }
 
     /// Writes the publication into the registry.
