@@ -15,7 +15,7 @@ package final class Registry: Sendable {
     let logger: Logger
 
     /// The number in `user_version`: it grows with each migration.
-    static let version = 6
+    static let version = 7
 
     /// Opens the registry of a state folder, and makes or migrates it.
     ///
@@ -161,6 +161,13 @@ package final class Registry: Sendable {
             shard INTEGER NOT NULL, PRIMARY KEY (blob_id, shard))
             STRICT, WITHOUT ROWID;
         PRAGMA user_version = 6;
+        """,
+        """
+        CREATE TABLE donated_models (
+            name TEXT PRIMARY KEY NOT NULL
+            REFERENCES models ON DELETE CASCADE ON UPDATE CASCADE)
+            STRICT, WITHOUT ROWID;
+        PRAGMA user_version = 7;
         """,
     ]
 

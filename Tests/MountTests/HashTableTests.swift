@@ -1,3 +1,4 @@
+internal import Foundation
 internal import Testing
 
 extension MountTests {
@@ -27,6 +28,37 @@ extension MountTests {
                     #expect(node.peers.contains { $0.origin == "dht" }, "\(node)")
                     #expect((node.dht?.nodes ?? 0) > 0)
                 }
+            }
+        }
+
+        /// A follower that has a catalogue's link, and nothing but a node of the hash table to
+        /// begin with, shows what is listed, and reads it.
+        @Test func aCatalogueIsFollowedByTheHashTableAlone() async throws {
+            try await World.with { world in
+                let path = try await Samples.noise(world, "model.gguf", bytes: 1_000_003)
+                _ = try await world.petals("publisher", "publish", path).succeeded()
+                let link = try await world.petals("publisher", "catalog", "create", "Models")
+                    .succeeded().trimmingCharacters(in: .whitespacesAndNewlines)
+                #expect(!link.contains("peer="), "the link names nobody: \(link)")
+                _ = try await world.petals(
+                    "publisher", "catalog", "add", "Models", "model.gguf", "--name", "listed"
+                ).succeeded()
+                _ = try await world.serve(
+                    "publisher", at: "127.0.0.12:0", "--no-lan", "--dht-private")
+                let table = try #require(
+                    try await world.status("publisher").node?.dht?.listen.first)
+                _ = try await world.petals("reader", "catalog", "follow", link).succeeded()
+                let mounted = try await world.mount(
+                    "reader", [], peers: [],
+                    ["--no-lan", "--dht-listen", "127.0.0.13:0", "--dht-bootstrap", table])
+                let file = mounted.path("listed")
+                try await World.wait("the entry in the mount") {
+                    try await world.run("test", "-s", file).code == 0
+                }
+                #expect(try await world.sha256(file) == world.sha256(path))
+                let node = try #require(try await world.status("reader").node)
+                #expect(node.peers.contains { $0.origin == "dht" }, "\(node)")
+                try await mounted.unmount(world)
             }
         }
 

@@ -186,6 +186,7 @@ import Testing
                         DROP TABLE pins;
                         DROP TABLE peers;
                         DROP TABLE donations;
+                        DROP TABLE donated_models;
                         DROP TABLE catalogue_models;
                         DROP TABLE catalogue_evidence;
                         DROP TABLE catalogues;

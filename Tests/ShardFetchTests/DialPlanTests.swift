@@ -157,9 +157,9 @@ struct DialPlanTests {
         let all = try (0..<1000).map { try endpoint("8.8.\($0 / 250).\($0 % 250 + 1):1") }
         var hits = [SocketEndpoint: Int]()
         for _ in 0..<400 {
-            var sample = HintSample(now: 0)
+            var sample = HintReservoir(now: 0)
             for endpoint in all { sample.add(endpoint, now: 0, using: &generator) }
-            #expect(sample.endpoints.count == HintSample.countMax)
+            #expect(sample.endpoints.count == HintReservoir.countMax)
             for endpoint in sample.endpoints.keys { hits[endpoint, default: 0] += 1 }
         }
         // 400 x 32 / 1000 = 12.8 each; the first, middle and last hundred alike.
@@ -171,16 +171,16 @@ struct DialPlanTests {
 
     @Test func aNewLookupCompetesWithItsOwnTimeOnly() throws {
         var generator = SeededGenerator(seed: 6)
-        var sample = HintSample(now: 0)
+        var sample = HintReservoir(now: 0)
         for number in 0..<100_000 {
             sample.add(try endpoint("8.8.8.8:\(number % 60_000 + 1)"), now: 0, using: &generator)
         }
         let late = try (1...64).map { try endpoint("9.9.9.9:\($0)") }
         for endpoint in late {
-            sample.add(endpoint, now: HintSample.windowSeconds, using: &generator)
+            sample.add(endpoint, now: HintReservoir.windowSeconds, using: &generator)
         }
         #expect(sample.endpoints.keys.count { late.contains($0) } >= 10)
-        #expect(sample.endpoints.count == HintSample.countMax)
+        #expect(sample.endpoints.count == HintReservoir.countMax)
     }
 
     @Test func aThousandTopicsTakeNoMoreThanTheirPlaces() throws {

@@ -44,7 +44,7 @@ extension Swarms {
                 let isAnswered = await eventually { !node.found.isEmpty }
                 #expect(isAnswered)
                 #expect(liar.questions > 0)
-                #expect(node.found.count <= HintSampler.firstAnswerHintsMax)
+                #expect(node.found.count <= AnswerSampler.firstAnswerHintsMax)
                 #expect(node.found.allSatisfy { $0.topic == topic })
                 for hint in node.found {
                     #expect(hint.endpoint.host.hasPrefix("20.0.1."))

@@ -1,4 +1,5 @@
 import Foundation
+import PetalsCodec
 import PetalsCore
 import PetalsTesting
 import Synchronization
@@ -53,21 +54,29 @@ extension Swarms {
         .serialized,
         .enabled(if: ProcessInfo.processInfo.environment["PETALS_DHT_WITNESS"] != nil))
     struct OutsideWitnessTests {
-        private func hex(_ topic: Topic) -> String {
-            topic.bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+        private func hex(_ bytes: [UInt8]) -> String {
+            bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
         }
 
-        @Test func anotherProgramAndWeFindEachOther() async throws {
+        private func hex(_ topic: Topic) -> String { hex(Array(topic.bytes)) }
+
+        /// The other program's node, and where it is.
+        private func start(
+            _ network: DHTLoopback
+        ) async throws -> (witness: Witness, endpoint: SocketEndpoint) {
             let environment = ProcessInfo.processInfo.environment
             let python = try #require(environment["PETALS_DHT_WITNESS"])
-            let network = DHTLoopback()
             let witness = try Witness(python: python, address: network.host(9))
-            defer { witness.stop() }
             let isReady = await eventually { !witness.lines.isEmpty }
             #expect(isReady)
             let greeting = try #require(witness.lines.first?.split(separator: " ").last)
-            let bootstrap = try SocketEndpoint(parsing: String(greeting))
+            return (witness, try SocketEndpoint(parsing: String(greeting)))
+        }
 
+        @Test func anotherProgramAndWeFindEachOther() async throws {
+            let network = DHTLoopback()
+            let (witness, bootstrap) = try await start(network)
+            defer { witness.stop() }
             let nodes = try [2, 3].map {
                 try DHTNode(host: network.host($0), bootstrap: [bootstrap])
             }
@@ -94,6 +103,59 @@ extension Swarms {
                     #expect(isFound)
                 }
                 print("we found it after \(MonotonicClock.now - then) s")
+            }
+        }
+
+        /// A signed item that one of us stores is what the other program reads, to the byte, and
+        /// the other way round (BEP 44).
+        @Test func anotherProgramAndWeReadEachOthersItems() async throws {
+            let network = DHTLoopback()
+            let (witness, bootstrap) = try await start(network)
+            defer { witness.stop() }
+            let nodes = try [2, 3].map {
+                try DHTNode(host: network.host($0), bootstrap: [bootstrap])
+            }
+            try await withNodes(nodes) {
+                for (index, node) in nodes.enumerated() { try await node.start(port: 7001 + index) }
+                let (owner, stranger) = (SigningIdentity(), SigningIdentity())
+                let salt = CatalogueItem.salt(try #require(Digest(owner.publicKey)))
+                let value = Array("5:ours!".utf8)
+                let ours = MutableItem(
+                    key: owner.publicKey,
+                    signature: owner.sign(
+                        MutableItem.signedBytes(sequence: 7, salt: salt, value: value)),
+                    sequence: 7, salt: salt, value: value)
+                nodes[0].table.setItems(puts: [ours], gets: [])
+                try witness.tell("get \(hex(owner.publicKey)) \(hex(salt))")
+                let expected = [
+                    "item", hex(ours.key), hex(salt), "7", hex(ours.signature), hex(value),
+                ].joined(separator: " ")
+                let isRead = await eventually { witness.lines.contains(expected) }
+                #expect(isRead, "it read \(witness.lines)")
+
+                let found = Mutex<[MutableItem]>([])
+                nodes[1].table.observeItems { item in found.withLock { $0.append(item) } }
+                let other = Array("petals/c1".utf8)
+                nodes[1].table.setItems(
+                    puts: [], gets: [.init(key: stranger.publicKey, salt: other)])
+                let key = hex(stranger.publicKey)
+                try witness.tell("put \(hex(stranger.seed)) \(key) \(hex(other)) theirs")
+                let isFound = await eventually {
+                    found.withLock { items in
+                        items.contains {
+                            $0.key == stranger.publicKey && $0.salt == other
+                                && $0.value == Array("6:theirs".utf8)
+                        }
+                    }
+                }
+                #expect(isFound)
+                for item in found.withLock({ $0 }) {
+                    let signed = MutableItem.signedBytes(
+                        sequence: item.sequence, salt: item.salt, value: item.value)
+                    #expect(
+                        SigningIdentity.verify(
+                            signature: item.signature, message: signed, publicKey: item.key))
+                }
             }
         }
     }

@@ -102,6 +102,24 @@ extension Swarms {
                     leaves: 0..<16, bulk: bulk))
         }
 
+        /// Asks a node that sends a leaf a second and a half for so many cells, which wait then.
+        private func cellsThatWait(
+            _ count: Int, _ blob: SampleBlob, _ swarm: Swarm
+        ) async throws -> (holder: LoopbackNode, client: RawPeer) {
+            var options = LoopbackNode.Options()
+            options.uploads = try schedule("16KiB")
+            let holder = try await swarm.start(options) {
+                try blob.install(in: $0.store, shards: blob.shards)
+            }
+            let (client, topic) = try await client(of: holder, blob)
+            for number in 0..<count {
+                client.send(request(UInt32(number), topic, shard: number % 2, cell: number / 2))
+            }
+            let waits = await eventually { holder.node.status().upload.waiting == count }
+            #expect(waits)
+            return (holder, client)
+        }
+
         private func expectRefusal(_ node: LoopbackNode, _ blob: SampleBlob) async throws {
             let (client, topic) = try await client(of: node, blob)
             client.send(request(1, topic, shard: 0, cell: 0))
@@ -130,18 +148,7 @@ extension Swarms {
         @Test func whatIsCancelledCostsNothing() async throws {
             let blob = try Self.blob.get()
             try await withSwarm { swarm in
-                var options = LoopbackNode.Options()
-                options.uploads = try schedule("16KiB")
-                let holder = try await swarm.start(options) {
-                    try blob.install(in: $0.store, shards: blob.shards)
-                }
-                let (client, topic) = try await client(of: holder, blob)
-                for number in 0..<6 {
-                    client.send(
-                        request(UInt32(number), topic, shard: number % 2, cell: number / 2))
-                }
-                let waits = await eventually { holder.node.status().upload.waiting == 6 }
-                #expect(waits)
+                let (holder, client) = try await cellsThatWait(6, blob, swarm)
                 // The first may have begun.
                 for number in 1..<6 { client.send(.cancel(request: UInt32(number))) }
                 let isCancelled = await eventually { holder.node.status().upload.waiting <= 1 }
@@ -162,18 +169,7 @@ extension Swarms {
         @Test func aNodeThatStopsSendingSaysSo() async throws {
             let blob = try Self.blob.get()
             try await withSwarm { swarm in
-                var options = LoopbackNode.Options()
-                options.uploads = try schedule("16KiB")
-                let holder = try await swarm.start(options) {
-                    try blob.install(in: $0.store, shards: blob.shards)
-                }
-                let (client, topic) = try await client(of: holder, blob)
-                for number in 0..<4 {
-                    client.send(
-                        request(UInt32(number), topic, shard: number % 2, cell: number / 2))
-                }
-                let waits = await eventually { holder.node.status().upload.waiting == 4 }
-                #expect(waits)
+                let (holder, client) = try await cellsThatWait(4, blob, swarm)
                 holder.node.setUploads(try schedule("0"))
                 let isRefused = await eventually {
                     client.frames.filter {

@@ -4,11 +4,18 @@ Says `listening HOST:PORT`, then does what its input says, line by line, until t
 
     announce TOPIC PORT   announces TOPIC (40 hex digits) until it is told something else
     find TOPIC            looks TOPIC up until it has peers; says `found TOPIC HOST:PORT` of each
+    put SEED KEY SALT TEXT  signs TEXT with the Ed25519 key pair of SEED and KEY, and stores it as
+                            a mutable item (BEP 44)
+    get KEY SALT          looks for such an item; says `item KEY SALT SEQUENCE SIGNATURE VALUE`
+    join HOST PORT        asks the node there to begin with
+
+Seeds, keys, salts, signatures and bencoded values are hexadecimal, 00 being a salt of one byte.
 
 Needs libtorrent's Python package. The settings are its own ones, except that nodes may share a
 network, which on loopback they do.
 """
 
+import hashlib
 import select
 import sys
 import time
@@ -37,6 +44,41 @@ def say(*words):
     print(*words, flush=True)
 
 
+def secret_key(seed):
+    """The form of an Ed25519 key that libtorrent signs with: its seed's SHA-512, clamped."""
+    key = bytearray(hashlib.sha512(seed).digest())
+    key[0] &= 248
+    key[31] = key[31] & 63 | 64
+    return bytes(key)
+
+
+def perform(session, verb, *words):
+    """Does once what a line of the input says."""
+    if verb == "join":
+        session.add_dht_node((words[0], int(words[1])))
+    elif verb == "put":
+        seed, key, salt = map(bytes.fromhex, words[:3])
+        session.dht_put_mutable_item(secret_key(seed), key, words[3].encode(), salt)
+    elif verb == "get":
+        session.dht_get_mutable_item(*map(bytes.fromhex, words))
+    else:
+        topic = libtorrent.sha1_hash(bytes.fromhex(words[0]))
+        if verb == "announce":
+            session.dht_announce(topic, int(words[1]))
+        else:
+            session.dht_get_peers(topic)
+
+
+def told(alert):
+    """What an alert says to whoever reads this, word by word, one list for each line."""
+    if isinstance(alert, libtorrent.dht_get_peers_reply_alert):
+        return [["found", str(alert.info_hash), f"{host}:{port}"] for host, port in alert.peers()]
+    if isinstance(alert, libtorrent.dht_mutable_item_alert) and alert.item:
+        return [["item", alert.key.hex(), alert.salt.hex(), str(alert.seq), alert.signature.hex(),
+                 libtorrent.bencode(alert.item).hex()]]
+    return []
+
+
 def main(address):
     session, port = start(address)
     say("listening", f"{address}:{port}")
@@ -51,19 +93,12 @@ def main(address):
                 task, due = line.decode().split(), 0.0
         if task and time.monotonic() >= due:
             due = time.monotonic() + 1
-            topic = libtorrent.sha1_hash(bytes.fromhex(task[1]))
-            if task[0] == "announce":
-                session.dht_announce(topic, int(task[2]))
-            else:
-                session.dht_get_peers(topic)
+            perform(session, *task)
         for alert in session.pop_alerts():
-            if not isinstance(alert, libtorrent.dht_get_peers_reply_alert):
-                continue
-            for host, peer_port in alert.peers():
-                found = (str(alert.info_hash), f"{host}:{peer_port}")
-                if found not in seen:
-                    seen.add(found)
-                    say("found", *found)
+            for words in told(alert):
+                if tuple(words) not in seen:
+                    seen.add(tuple(words))
+                    say(*words)
 
 
 main(sys.argv[1])

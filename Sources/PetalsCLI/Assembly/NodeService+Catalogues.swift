@@ -4,6 +4,7 @@ internal import PetalsCodec
 internal import PetalsCore
 internal import PetalsStore
 internal import ShardFetch
+internal import Synchronization
 
 // Catalogues on this node: creating and signing, following, and what is known of each.
 
@@ -272,10 +273,15 @@ extension NodeService {
         }
         try store.registry.makeOwn(read.map(\.row.name))
         row.isFollowed = false
-        if row.isOwn {
-            try store.registry.keep(row)
-        } else {
-            try store.registry.removeCatalogue(row.id)
+        let left = row
+        try listing.withLock { _ throws(PetalsError) in
+            if left.isOwn {
+                try store.registry.keep(left)
+            } else {
+                try store.registry.removeCatalogue(left.id)
+            }
+            // What was donated to because of it goes with it.
+            try releaseUnlisted()
         }
         try node?.reloadCatalogues()
         try library.reloadCatalogues()

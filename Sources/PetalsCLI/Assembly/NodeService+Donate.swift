@@ -4,6 +4,7 @@ internal import PetalsCodec
 internal import PetalsCore
 internal import PetalsStore
 internal import ShardFetch
+internal import Synchronization
 
 /// Donating: the models of which a donor may choose shards.
 ///
@@ -18,6 +19,7 @@ extension NodeService {
     /// Begins to choose shards, where this node gives anything.
     func startDonating(with node: Node) async {
         guard let bytes = bounds.donated, bounds.chooses else { return }
+        keepNamed()
         let donor = node.startDonating()
         // What was chosen before is counted before anything new is.
         await addModels(to: donor, with: node, onlyKnown: true)
@@ -43,8 +45,9 @@ extension NodeService {
 
     /// Registers a model of which shards may be chosen; of a link only the relay key is kept.
     ///
+    /// - Parameter isListed: whether it is for no other reason than that a catalogue lists it.
     /// - Throws: what the registry throws.
-    func registerDonated(_ link: ModelLink) throws(PetalsError) {
+    private func registerDonated(_ link: ModelLink, isListed: Bool) throws(PetalsError) {
         guard try !store.registry.models().contains(where: { $0.manifestID == link.manifestID })
         else { return }
         let relayKey =
@@ -52,41 +55,72 @@ extension NodeService {
             case .read(let key): KeyDerivation.relayKey(of: key)
             case .relay(let key): key
             }
-        try store.registry.add(
-            ModelRow(
-                name: "model-\(link.manifestID.short)", manifestID: link.manifestID,
-                capability: .relay(relayKey), origin: .held,
-                addedAt: Int(Date().timeIntervalSince1970), shards: []))
+        let row = ModelRow(
+            name: "model-\(link.manifestID.short)", manifestID: link.manifestID,
+            capability: .relay(relayKey), origin: .held,
+            addedAt: Int(Date().timeIntervalSince1970), shards: [])
+        if isListed {
+            try store.registry.addDonated(row)
+        } else {
+            try store.registry.add(row)
+        }
         try library.reload()
         node?.dial(Self.endpoints(link.peers))
     }
 
-    /// The models that may be donated to: those that were named with `serve --donate`, and those
-    /// that followed catalogues list.
-    private func modelsToDonateTo() -> [ModelLink] {
+    /// What followed catalogues list, whoever may read it.
+    private func listedModels() -> [ModelLink] {
         do throws(PetalsError) {
-            return bounds.donatedModels + (try store.registry.catalogueModels().map(\.relayCap))
+            return try store.registry.catalogueModels().map(\.relayCap)
         } catch {
             logger.warning("what catalogues list cannot be read: \(error.message)")
-            return bounds.donatedModels
+            return []
         }
     }
 
     /// Registers models that may be donated to, a few at a time: each has its manifest looked for.
-    private func register(_ models: [ModelLink], with node: Node) {
-        let rows = library.entries.filter { $0.listing == nil }
-        let known = Set(rows.map(\.row.manifestID))
-        var pending = rows.count { $0.isPending }
-        for link in models where !known.contains(link.manifestID) {
-            guard pending < Self.pendingMax else { break }
-            do throws(PetalsError) {
-                try registerDonated(link)
-                pending += 1
-            } catch {
-                logger.warning("a model cannot be donated to: \(error.message)")
+    ///
+    /// - Returns: all that may be donated to: those that were named with `serve --donate`, and
+    ///   those that followed catalogues list.
+    private func registerDonated(isAllowed: Bool) -> [ModelLink] {
+        // What a catalogue listed that is not followed any more must not come in late.
+        listing.withLock { _ in
+            let listed = listedModels()
+            let models = bounds.donatedModels + listed
+            guard isAllowed else { return models }
+            let rows = library.entries.filter { $0.listing == nil }
+            let known = Set(rows.map(\.row.manifestID))
+            var pending = rows.count { $0.isPending }
+            for (number, link) in models.enumerated() where !known.contains(link.manifestID) {
+                guard pending < Self.pendingMax else { break }
+                do throws(PetalsError) {
+                    try registerDonated(link, isListed: number >= bounds.donatedModels.count)
+                    pending += 1
+                } catch {
+                    logger.warning("a model cannot be donated to: \(error.message)")
+                }
             }
+            return models
         }
-        library.fetchPending(with: node)
+    }
+
+    /// Has models that a person named donated to for that reason, whatever listed them before.
+    private func keepNamed() {
+        do throws(PetalsError) {
+            for link in bounds.donatedModels { try store.registry.keepDonated(link.manifestID) }
+        } catch {
+            logger.warning("a model that was named is not marked as such: \(error.message)")
+        }
+    }
+
+    /// Ends donating to what no catalogue lists any more and nobody named: its shards are deleted.
+    ///
+    /// - Throws: what the registry and the disk throw.
+    func releaseUnlisted() throws(PetalsError) {
+        for name in try store.registry.unlistedDonations() {
+            logger.info("“\(name)” was donated to because a catalogue listed it, and goes")
+            try forget(name)
+        }
     }
 
     /// Lets a donor hold shards of all models that it may.
@@ -94,8 +128,8 @@ extension NodeService {
     /// - Parameter onlyKnown: leaves out blobs whose descriptor is not here, for which it would
     ///   wait.
     private func addModels(to donor: Donor, with node: Node, onlyKnown: Bool) async {
-        let models = modelsToDonateTo()
-        if !onlyKnown { register(models, with: node) }
+        let models = registerDonated(isAllowed: !onlyKnown)
+        if !onlyKnown { library.fetchPending(with: node) }
         let named = Set(models.map(\.manifestID))
         var grants: [BlobID: BlobGrant] = [:]
         for entry in library.entries where !entry.isPending {

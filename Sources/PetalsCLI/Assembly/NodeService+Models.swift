@@ -88,6 +88,7 @@ extension NodeService {
         }
         let outer = try ManifestSealing.openOuter(bytes, relayKey: relayKey, id: link.manifestID)
         let held = try await fetchShards(of: outer, request, node: node, progress: progress)
+        try store.registry.keepDonated(link.manifestID)
         let name = try registerHeld(link, relayKey, bytes, outer, shards: request.shards)
         return .held(
             HeldModel(

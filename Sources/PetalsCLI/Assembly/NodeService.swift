@@ -32,6 +32,8 @@ final class NodeService: Sendable {
     let bounds: CacheBounds
     /// Whether work on threads of its own should end.
     let isStopping = Atomic<Bool>(false)
+    /// Held while models that catalogues list are registered, or forgotten.
+    let listing = Mutex(())
     private let state = Mutex(State())
 
     private struct State {
@@ -207,6 +209,12 @@ final class NodeService: Sendable {
 
     func remove(_ name: String) throws(PetalsError) -> ControlResult {
         try requireOwn(name)
+        try forget(name)
+        return .done
+    }
+
+    /// Forgets a model, and deletes what only it needs.
+    func forget(_ name: String) throws(PetalsError) {
         let orphans = try store.registry.removeModel(name)
         node?.forget(orphans)
         try library.reload()
@@ -214,7 +222,6 @@ final class NodeService: Sendable {
         // After that, as what is unpinned competes for the cache with all the rest.
         try store.releasePins()
         for blob in orphans { donor?.remove(blob) }
-        return .done
     }
 
     /// A link that lets its holder read; a relay cap is refused with the reason.

@@ -14,11 +14,12 @@ struct Prefetch: AsyncParsableCommand {
     var wait = false
 
     @OptionGroup var network: NetworkOptions
+    @OptionGroup var uploads: UploadOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
         let conductor = Conductor(
-            options: common, network: try network.configuration(listenByDefault: nil),
+            options: common, network: try network.temporary(uploads),
             title: "fetching")
         _ = try await conductor.perform(.prefetch(name: name, wait: wait))
     }
@@ -37,12 +38,13 @@ struct Pin: AsyncParsableCommand {
     var name: String
 
     @OptionGroup var network: NetworkOptions
+    @OptionGroup var uploads: UploadOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
         let conductor = Conductor(
-            options: common, network: try network.configuration(listenByDefault: nil),
+            options: common, network: try network.temporary(uploads),
             title: "fetching")
         guard case .kept(let model) = try await conductor.perform(.pin(name: name)) else { return }
         if output.json { return try Output.printJSON(model) }

@@ -100,6 +100,7 @@ struct Add: AsyncParsableCommand {
 
     @OptionGroup var signatures: SignatureOptions
     @OptionGroup var network: NetworkOptions
+    @OptionGroup var uploads: UploadOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var common: CommonOptions
 
@@ -111,7 +112,7 @@ struct Add: AsyncParsableCommand {
         // Before a node is started for it.
         _ = try ModelReference(parsing: text)
         let conductor = Conductor(
-            options: common, network: try network.configuration(listenByDefault: nil))
+            options: common, network: try network.temporary(uploads))
         let result = try await conductor.perform(
             .add(
                 .init(

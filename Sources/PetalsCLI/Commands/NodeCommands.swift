@@ -80,6 +80,7 @@ struct Hold: AsyncParsableCommand {
     var shards: String?
 
     @OptionGroup var network: NetworkOptions
+    @OptionGroup var uploads: UploadOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var common: CommonOptions
 
@@ -98,7 +99,7 @@ struct Hold: AsyncParsableCommand {
             chosen = valid
         }
         let conductor = Conductor(
-            options: common, network: try network.configuration(listenByDefault: nil),
+            options: common, network: try network.temporary(uploads),
             title: "fetching")
         let request = ControlRequest.HoldRequest(
             link: try Output.link(link), shards: chosen, peers: network.peers)

@@ -26,6 +26,18 @@ struct UploadOptions: ParsableArguments {
     }
 }
 
+extension NetworkOptions {
+    /// How the node of a command meets others that ends with its result, and what it sends
+    /// meanwhile: whoever it fetches from may ask it for what it has.
+    ///
+    /// Both mean nothing where a node runs already, which the command is carried out by.
+    func temporary(_ uploads: UploadOptions) throws(PetalsError) -> NodeConfiguration {
+        var configuration = try configuration(listenByDefault: nil)
+        configuration.uploads = try uploads.schedule()
+        return configuration
+    }
+}
+
 /// The command `petalsfs limit`.
 struct Limit: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

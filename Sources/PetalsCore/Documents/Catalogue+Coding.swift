@@ -1,4 +1,5 @@
 internal import Foundation
+internal import SwiftProtobuf
 
 extension CatalogueHead {
     /// Reads what a head says; its signature is checked by `CatalogueSigning`.
@@ -77,11 +78,11 @@ extension SignedDelegation {
     ///
     /// - Throws: `PetalsError` saying which field is wrong.
     package init(parsing bytes: [UInt8]) throws(PetalsError) {
-        let message = try parseMessage(
-            PBSignedDelegation.self, from: bytes, what: "a catalogue's delegation",
-            bytesMax: Limits.catalogueHeadBytesMax)
-        try self.init(message: message)
+        try self.init(message: try parseSigned(bytes, what: "a catalogue's delegation"))
     }
+
+    /// The bytes that travel.
+    package func serialized() -> [UInt8] { serializeMessage(message) }
 
     init(message: PBSignedDelegation) throws(PetalsError) {
         let body = Array(message.body)
@@ -89,9 +90,6 @@ extension SignedDelegation {
             body: body, delegation: try CatalogueDelegation(parsing: body),
             signature: Array(message.signature), itemSignature: Array(message.itemSignature))
     }
-
-    /// The bytes that travel.
-    package func serialized() -> [UInt8] { serializeMessage(message) }
 
     var message: PBSignedDelegation {
         var message = PBSignedDelegation()
@@ -107,11 +105,11 @@ extension SignedHead {
     ///
     /// - Throws: `PetalsError` saying which field is wrong.
     package init(parsing bytes: [UInt8]) throws(PetalsError) {
-        let message = try parseMessage(
-            PBSignedHead.self, from: bytes, what: "a catalogue's head",
-            bytesMax: Limits.catalogueHeadBytesMax)
-        try self.init(message: message)
+        try self.init(message: try parseSigned(bytes, what: "a catalogue's head"))
     }
+
+    /// The bytes that travel.
+    package func serialized() -> [UInt8] { serializeMessage(message) }
 
     init(message: PBSignedHead) throws(PetalsError) {
         let body = Array(message.body)
@@ -122,9 +120,6 @@ extension SignedHead {
                 ? try SignedDelegation(message: message.delegation) : nil,
             itemSignature: Array(message.itemSignature))
     }
-
-    /// The bytes that travel.
-    package func serialized() -> [UInt8] { serializeMessage(message) }
 
     var message: PBSignedHead {
         var message = PBSignedHead()
@@ -266,6 +261,14 @@ extension CatalogueEntry {
         message.addedAt = UInt64(clamping: addedAt)
         return message
     }
+}
+
+/// Reads a message that travels with a signature over its body.
+private func parseSigned<M: SwiftProtobuf.Message>(
+    _ bytes: [UInt8], what: String
+) throws(PetalsError) -> M {
+    try parseMessage(
+        M.self, from: bytes, what: what, bytesMax: Limits.catalogueHeadBytesMax)
 }
 
 /// A number of a document that has to be counted with; 2^62 is more than any of them means.

@@ -47,10 +47,10 @@ struct Rendezvous {
 
     func count(_ topic: Topic) -> Int { members[topic]?.count ?? 0 }
 
-    /// Nodes under a topic, as `HintSampler` picks them from what the keepers answer.
+    /// Nodes under a topic, as `AnswerSampler` picks them from what the keepers answer.
     func find(_ topic: Topic, using generator: inout SeededGenerator) -> [Int] {
         guard let all = members[topic], !all.isEmpty else { return [] }
-        var sampler = HintSampler()
+        var sampler = AnswerSampler()
         var found: [Int] = []
         for _ in 0..<Self.keepers {
             var answer: [NumericEndpoint] = []

@@ -12,7 +12,7 @@ package import PetalsCore
 ///    count.
 /// 2. Origins take turns. A source that is flooded with false addresses uses up its own turns, and
 ///    an address that another source knows has its turn within nine dials, that is three seconds.
-/// 3. A source's addresses for a topic are a bounded random sample (`HintSample`).
+/// 3. A source's addresses for a topic are a bounded random sample (`HintReservoir`).
 /// 4. An address that failed waits, each time longer, however often it is named again.
 /// 5. Addresses that are only near are not dialled on the word of somebody far (`DialRules`), and
 ///    never this node's own.
@@ -99,7 +99,7 @@ package struct DialPlan: Sendable {
     package var rules = DialRules()
 
     var given: [SocketEndpoint] = []
-    var samples: [SampleKey: HintSample] = [:]
+    var samples: [SampleKey: HintReservoir] = [:]
     var records: [SocketEndpoint: Record] = [:]
     var connections: [PeerConnection.ID: Connection] = [:]
     var ownEndpoints: [SocketEndpoint] = []
@@ -193,7 +193,7 @@ package struct DialPlan: Sendable {
         let endpoint = SocketEndpoint(address, port: port)
         if let record = records[endpoint], record.failures > 0, record.notBefore > now { return }
         if samples[key] == nil { makeRoomForSample() }
-        samples[key, default: HintSample(now: now)].add(endpoint, now: now, using: &generator)
+        samples[key, default: HintReservoir(now: now)].add(endpoint, now: now, using: &generator)
     }
 
     // MARK: Connections

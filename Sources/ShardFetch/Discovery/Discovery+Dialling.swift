@@ -18,7 +18,7 @@ extension Discovery {
     /// Dials once, and notes what became of it when it is over.
     func dial(_ endpoint: SocketEndpoint, _ origin: PeerOrigin) async {
         state.withLock { $0.dialOrigins[endpoint] = origin }
-        let outcome = await transport.dial(endpoint, delegate: router)
+        let outcome = await node.transport.dial(endpoint, delegate: node.router)
         let isNews = state.withLock { state -> Bool in
             state.dialOrigins[endpoint] = nil
             var generator = SystemRandomNumberGenerator()
@@ -29,9 +29,9 @@ extension Discovery {
         if isNews, !Task.isCancelled {
             switch outcome {
             case .ourselves:
-                logger.warning("\(endpoint) leads back to this node; it is not dialled again")
+                node.logger.warning("\(endpoint) leads back to this node; it is not dialled again")
             case .failed:
-                logger.warning("\(endpoint) does not answer; it is dialled until it does")
+                node.logger.warning("\(endpoint) does not answer; it is dialled until it does")
             case .ended: break
             }
         }
@@ -80,7 +80,7 @@ extension Discovery {
     /// Of two connections that crossed, whether this one was dialled by the node with the greater
     /// id.
     private func loses(_ connection: PeerConnection) -> Bool {
-        connection.dialled == (identity.peerID > connection.peerID)
+        connection.dialled == (node.identity.peerID > connection.peerID)
     }
 
     /// Whether this node dialled the connection, to an address that no person named.

@@ -9,8 +9,8 @@ extension Discovery {
     /// Tells those peers of others for whom it is time.
     func exchangePeers(now: Instant) {
         guard exchanges, state.withLock({ !$0.exchange.due(now: now).isEmpty }) else { return }
-        let joined = server.joinedBlobs()
-        let held = engine.heldBlobs()
+        let joined = node.server.joinedBlobs()
+        let held = node.engine.heldBlobs()
         let messages = state.withLock { state -> [(PeerConnection, ControlMessage)] in
             for (id, peer) in state.connections {
                 guard let endpoint = peer.connection.dialableEndpoint,
@@ -42,7 +42,7 @@ extension Discovery {
             $0.exchange.admit(from: connection.id, now: MonotonicClock.now)
         }
         guard isAdmitted else {
-            return logger.debug("\(connection.peerID.short) tells of others too often")
+            return node.logger.debug("\(connection.peerID.short) tells of others too often")
         }
         let hints = peers.flatMap { peer -> [PeerHint] in
             guard let address = IPAddress(peer.address) else { return [] }

@@ -12,7 +12,7 @@ extension Discovery {
         // Whether a near address is still near is asked of this machine's interfaces.
         let networks = Self.networks()
         do throws(PetalsError) {
-            let known = try registry.rememberedPeers(now: Glibc.time(nil))
+            let known = try node.store.registry.rememberedPeers(now: Glibc.time(nil))
             let endpoints = known.compactMap { host, port in
                 IPAddress(parsing: host).map { SocketEndpoint($0, port: port) }
             }
@@ -22,7 +22,7 @@ extension Discovery {
                 state.plan.remember(endpoints, now: MonotonicClock.now, using: &generator)
             }
         } catch {
-            logger.warning("peers of earlier runs are not known: \(error.message)")
+            node.logger.warning("peers of earlier runs are not known: \(error.message)")
         }
     }
 
@@ -34,10 +34,10 @@ extension Discovery {
         }
         guard !proven.isEmpty else { return }
         do throws(PetalsError) {
-            try registry.remember(
+            try node.store.registry.remember(
                 proven.map { ($0.host, $0.port) }, now: Glibc.time(nil))
         } catch {
-            logger.warning("good peers could not be remembered: \(error.message)")
+            node.logger.warning("good peers could not be remembered: \(error.message)")
         }
     }
 }

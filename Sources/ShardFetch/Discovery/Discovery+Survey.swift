@@ -14,7 +14,7 @@ extension Discovery {
         let fresh = topicsToAnnounce()
         let day = today()
         let thin = Set(
-            engine.thinSessions(holders: Self.holdersWanted).map { $0.topic(day: day) }
+            node.engine.thinSessions(holders: Self.holdersWanted).map { $0.topic(day: day) }
                 + thinCatalogues().map { Need.catalogue($0).topic(day: day) })
         let (added, removed) = state.withLock { state in
             state.surveyedAt = now
@@ -35,9 +35,9 @@ extension Discovery {
     private func topicsToAnnounce() -> Set<Topic> {
         let (models, isListening) = state.withLock { ($0.models, $0.isListening) }
         guard isListening else { return [] }
-        let listed = catalogues.demand().filter(\.isKnown)
+        let listed = node.catalogues.demand().filter(\.isKnown)
             .map { (size: Int.max, need: Need.catalogue($0.id)) }
-        let needs = listed + (server.isServing ? needsServed(models: models) : [])
+        let needs = listed + (node.server.isServing ? needsServed(models: models) : [])
         let days = UTCDay.near(today(), secondOfDay: UTCDay.secondOfDay)
         let chosen = needs.sorted { $0.size > $1.size }
             .prefix(Limits.announcedTopicsMax / days.count)
@@ -48,9 +48,9 @@ extension Discovery {
     private func needsServed(
         models: [ManifestID: SecretKey]
     ) -> [(size: Int, need: Need)] {
-        let blobs = topics.all().filter { !$0.heldShards().isEmpty }
+        let blobs = node.topics.all().filter { !$0.heldShards().isEmpty }
         let held = Set(blobs.map(\.id))
-        let files = server.records.offered.filter { held.contains($0.blobID) }
+        let files = node.server.records.offered.filter { held.contains($0.blobID) }
         return models.map { (Int.max, Need.model($0.key, relayKey: $0.value)) }
             + blobs.map { ($0.geometry.storedLength, .blob($0.id, relayKey: $0.relayKey)) }
             + files.map { ($0.size, .file(sha256: $0.sha256)) }
@@ -59,12 +59,12 @@ extension Discovery {
     /// Catalogues of which nothing is known, or not what the DHT tells of, and that no connected
     /// peer follows.
     func unheardCatalogues() -> [CatalogueID] {
-        catalogues.demand().filter { $0.isBehind || (!$0.isKnown && $0.peers == 0) }.map(\.id)
+        node.catalogues.demand().filter { $0.isBehind || (!$0.isKnown && $0.peers == 0) }.map(\.id)
     }
 
     /// Catalogues that few connected peers follow, who could tell of news.
     private func thinCatalogues() -> [CatalogueID] {
-        catalogues.demand().filter { $0.peers < Self.followersWanted }.map(\.id)
+        node.catalogues.demand().filter { $0.peers < Self.followersWanted }.map(\.id)
     }
 
     /// The networks of this machine's interfaces.

@@ -8,7 +8,7 @@
 //   PeerSource       one way to do that: the local network, a DHT. All are equal, and any may be
 //                    missing, poisoned or dead without the others noticing
 //   DialPlan         merges what they find into one order of dials; a pure machine, and the place
-//                    of all rules about whom not to dial (`DialRules`, `HintSample`)
+//                    of all rules about whom not to dial (`DialRules`, `HintReservoir`)
 //   LookupSchedule   when to look for a topic; a pure machine
 //   ItemSchedule     when to store and look for items of the DHT; a pure machine
 //   Discovery        the shell around them: asks the node what it has and lacks, the sources where
@@ -89,15 +89,7 @@ final class Discovery: Sendable {
 
     let state = Mutex(State())
     let sources: [(origin: PeerOrigin, source: any PeerSource)]
-    let identity: NodeIdentity
-    let transport: Transport
-    let router: ConnectionRouter
-    let topics: TopicTable
-    let engine: FetchEngine
-    let server: ShardServer
-    let registry: Registry
-    let catalogues: CatalogueExchange
-    let logger: Logger
+    let node: Node.Parts
     let today: @Sendable () -> UInt32
     /// Whether peers are told of each other.
     let exchanges: Bool
@@ -107,7 +99,7 @@ final class Discovery: Sendable {
     private let wakeUp: AsyncStream<Void>.Continuation
 
     init(
-        sources: [(origin: PeerOrigin, source: any PeerSource)], node parts: Node.Parts,
+        sources: [(origin: PeerOrigin, source: any PeerSource)], node: Node.Parts,
         rules: DialRules, exchanges: Bool, remembers: Bool,
         today: @escaping @Sendable () -> UInt32
     ) {
@@ -115,15 +107,7 @@ final class Discovery: Sendable {
         self.sources = sources
         self.exchanges = exchanges
         self.today = today
-        identity = parts.identity
-        transport = parts.transport
-        router = parts.router
-        topics = parts.topics
-        engine = parts.engine
-        server = parts.server
-        logger = parts.logger
-        registry = parts.store.registry
-        catalogues = parts.catalogues
+        self.node = node
         (wakes, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         state.withLock { $0.plan.rules = rules }
     }
@@ -143,7 +127,8 @@ final class Discovery: Sendable {
                     self?.found(hints, from: origin)
                 }
             } catch {
-                logger.warning("peers are looked for without \(origin.rawValue): \(error.message)")
+                node.logger.warning(
+                    "peers are looked for without \(origin.rawValue): \(error.message)")
             }
         }
     }
@@ -188,7 +173,7 @@ final class Discovery: Sendable {
         noteProven(now: now)
         exchangePeers(now: now)
         let day = today()
-        let stuck = Set(engine.stuckSessions().map { $0.topic(day: day) })
+        let stuck = Set(node.engine.stuckSessions().map { $0.topic(day: day) })
             .union(unheardCatalogues().map { Need.catalogue($0).topic(day: day) })
         let (due, actions) = state.withLock { state -> (Set<Topic>, [DialPlan.Action]) in
             let waiting = stuck.union(state.needs.keys.map { $0.topic(day: day) })
@@ -216,7 +201,7 @@ final class Discovery: Sendable {
         case .dial(let endpoint, let origin): return (endpoint, origin)
         case .close(let id):
             let found = state.withLock { $0.connections[id]?.connection }
-            logger.debug("a connection that gave nothing makes room for others")
+            node.logger.debug("a connection that gave nothing makes room for others")
             found?.close()
             return nil
         }

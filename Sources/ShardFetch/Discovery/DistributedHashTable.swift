@@ -14,7 +14,7 @@ internal import Synchronization
 /// What the DHT says is a hint, and often wrong: by age, by accident, on purpose. Addresses that
 /// cannot be of use, or that would turn this node against its own network, are dropped here
 /// (`DHTConfiguration.accepts`), and what one node of the DHT says cannot push out what another
-/// says (`HintSampler`). Whether anybody is at an address is found out by TLS.
+/// says (`AnswerSampler`). Whether anybody is at an address is found out by TLS.
 ///
 /// What is given away: whoever looks at the traffic, and the nodes that are asked, see this
 /// machine's address, its TCP port and topics. Topics change daily, and only readers and holders

@@ -33,13 +33,14 @@ package final class Donor: Sendable {
     static let stallSeconds: Instant = 60
     /// Topics that are joined in turn where there are more than a connection may have.
     static let topicsInTurn = 16
-    static let turnSeconds: Instant = 20
     /// Seconds between two looks at whether what is held is whole.
     static let lookSeconds: Instant = 10
 
     let state: Mutex<State>
     let auditor: ClaimAuditor
     let node: Node
+    /// Seconds between two such turns.
+    private let topicTurnSeconds: Instant
     /// Bytes that its owner gives for others, those included that he had held by hand.
     private let donated = Mutex(0)
     private let tasks = Mutex<[Task<Void, Never>]>([])
@@ -49,8 +50,9 @@ package final class Donor: Sendable {
     var store: Store { node.store }
     var logger: Logger { node.logger }
 
-    init(node: Node, rules: DonationPlan.Rules = .init()) {
+    init(node: Node, rules: DonationPlan.Rules, topicTurnSeconds: Instant) {
         self.node = node
+        self.topicTurnSeconds = topicTurnSeconds
         auditor = ClaimAuditor(engine: node.engine)
         state = Mutex(
             State(
@@ -226,7 +228,7 @@ package final class Donor: Sendable {
         let turn = state.withLock { state -> [BlobSession] in
             let count = state.sessions.count
             guard count > Limits.topicsPerPeerMax, now >= state.turnsAt else { return [] }
-            state.turnsAt = now + Self.turnSeconds
+            state.turnsAt = now + topicTurnSeconds
             let all = state.sessions.sorted { $0.key < $1.key }.map(\.value)
             defer { state.turn = (state.turn + Self.topicsInTurn) % count }
             return (0..<Self.topicsInTurn).map { all[(state.turn + $0) % count] }

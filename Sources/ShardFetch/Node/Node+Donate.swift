@@ -5,9 +5,14 @@ internal import Synchronization
 extension Node {
     /// Begins to hold shards of blobs for others, as `Donor` says; once, after `start()`.
     ///
-    /// - Parameter rules: the numbers of the policy; tests try others.
-    package func startDonating(rules: DonationPlan.Rules = .init()) -> Donor {
-        let donor = Donor(node: self, rules: rules)
+    /// - Parameters:
+    ///   - rules: the numbers of the policy; tests try others.
+    ///   - topicTurnSeconds: how often other topics have their turn where there are more than a
+    ///     connection may have.
+    package func startDonating(
+        rules: DonationPlan.Rules = .init(), topicTurnSeconds: Instant = 20
+    ) -> Donor {
+        let donor = Donor(node: self, rules: rules, topicTurnSeconds: topicTurnSeconds)
         router.connect(donor: donor)
         donor.start()
         return donor

@@ -4,7 +4,7 @@
 /// places are taken, the n-th newcomer gets one by chance, 32 in n (reservoir sampling, Vitter's
 /// algorithm R). So a flood cannot grow the memory, and what was there first is not simply pushed
 /// out by what comes last.
-package struct HintSample: Sendable {
+package struct HintReservoir: Sendable {
     /// Addresses of one sample.
     package static let countMax = 32
     /// Newcomers are counted anew after so long, about the time between two lookups: an address

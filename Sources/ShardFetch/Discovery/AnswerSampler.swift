@@ -14,7 +14,7 @@ internal import PetalsCore
 ///
 /// Who holds all nodes near a topic decides what is found there, and no sample helps. Topics change
 /// daily and can be computed by readers alone, and other sources remain.
-package struct HintSampler {
+package struct AnswerSampler {
     /// Endpoints handed on of one lookup.
     static let hintsMax = 64
     /// Endpoints that the first answer may give.
@@ -50,7 +50,7 @@ struct RecentLookups {
     /// Lookups remembered: two minutes of them at the schedule's pace, and none lasts one.
     static let lookupsMax = 256
 
-    private var samplers: [Topic: HintSampler] = [:]
+    private var samplers: [Topic: AnswerSampler] = [:]
     private var order: Deque<Topic> = []
 
     /// Number of lookups remembered.
@@ -58,7 +58,7 @@ struct RecentLookups {
 
     /// A lookup of `topic` begins.
     mutating func begin(_ topic: Topic) {
-        if samplers.updateValue(HintSampler(), forKey: topic) == nil {
+        if samplers.updateValue(AnswerSampler(), forKey: topic) == nil {
             order.append(topic)
         }
         if order.count > Self.lookupsMax { samplers[order.removeFirst()] = nil }

@@ -7,7 +7,7 @@ import Testing
 /// What is handed on of the answers to a lookup, whatever liars answer.
 ///
 /// Answers are made up; the generator is seeded, so that a failure can be had again.
-struct HintSamplerTests {
+struct AnswerSamplerTests {
     /// A peer that is told apart by a number.
     private func peer(_ number: Int, port: UInt16 = 7700) -> NumericEndpoint {
         let bytes = [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: number >> $0) }
@@ -24,10 +24,10 @@ struct HintSamplerTests {
 
     @Test func neverMoreThanItsShares() {
         var generator = SeededGenerator(seed: 1)
-        var sampler = HintSampler()
+        var sampler = AnswerSampler()
         let counts = (0..<60).map { sampler.sample(flood($0), using: &generator).count }
         #expect(counts.prefix(7) == [8, 8, 4, 4, 2, 2, 1])
-        #expect(counts.reduce(0, +) == HintSampler.hintsMax)
+        #expect(counts.reduce(0, +) == AnswerSampler.hintsMax)
         // 36 single ones after the first 28 hints: the 42nd answer is the last that is heard.
         #expect(counts.firstIndex(of: 0) == 42)
     }
@@ -35,7 +35,7 @@ struct HintSamplerTests {
     /// One honest node among liars, at each place in the order: its one peer is handed on.
     @Test(arguments: 0..<42) func oneTruthIsNotPushedOut(place: Int) {
         var generator = SeededGenerator(seed: 2)
-        var sampler = HintSampler()
+        var sampler = AnswerSampler()
         let truth = peer(7)
         var handed: [NumericEndpoint] = []
         for answer in 0..<42 {
@@ -51,7 +51,7 @@ struct HintSamplerTests {
         var generator = SeededGenerator(seed: 3)
         let mixed = (0..<20).map { peer($0) } + [peer(7777)]
         let lookups = (0..<2000).map { _ in
-            var sampler = HintSampler()
+            var sampler = AnswerSampler()
             return sampler.sample(mixed, using: &generator)
         }
         for endpoint in mixed {
@@ -63,7 +63,7 @@ struct HintSamplerTests {
 
     @Test func whatWasHandedOnCostsNothingMore() {
         var generator = SeededGenerator(seed: 4)
-        var sampler = HintSampler()
+        var sampler = AnswerSampler()
         let known = [peer(1), peer(2), peer(1)]
         #expect(Set(sampler.sample(known, using: &generator)) == [peer(1), peer(2)])
         for _ in 0..<100 {
