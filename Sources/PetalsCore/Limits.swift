@@ -116,6 +116,13 @@ package enum Limits {
     /// The longest text that a peer can make us log.
     package static let peerTextBytesMax = 128
 
+    // MARK: Credit
+
+    /// A number in a statement about credit: 2^60 bytes are a million TiB, and sums of a few fit.
+    package static let creditNumberMax = 1 << 60
+    /// How long an assignment may wait before it is used.
+    package static let assignmentSecondsMax = 120
+
     // MARK: Memory and waiting
 
     /// How long an interrupted publication keeps what it has sealed: a week.
