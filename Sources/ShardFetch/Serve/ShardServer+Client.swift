@@ -141,6 +141,8 @@ extension ShardServer {
 extension ControlMessage.LeafRequest {
     /// The same for other leaves of the cell.
     fileprivate func with(leaves: Range<Int>) -> Self {
-        Self(request: request, topic: topic, address: address, leaves: leaves, bulk: bulk)
+        Self(
+            request: request, topic: topic, address: address, leaves: leaves, bulk: bulk,
+            price: price)
     }
 }
