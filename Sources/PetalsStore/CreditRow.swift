@@ -23,6 +23,14 @@ package struct CreditBlobRow: Hashable, Sendable {
     package init(blob: BlobID) {
         self.blob = blob
     }
+
+    /// Adds another row's sums.
+    package mutating func add(_ other: CreditBlobRow) {
+        givenBytes += other.givenBytes
+        given += other.given
+        receivedBytes += other.receivedBytes
+        received += other.received
+    }
 }
 
 /// Two receipts that one peer signed under one number.

@@ -41,6 +41,9 @@ extension Registry {
     /// Keeps what has changed.
     package func keepCredit(_ change: CreditChange) throws(PetalsError) {
         guard !change.isEmpty else { return }
+        if case .fail(let code)? = folder.faults?.on(.write, folder.database, change.rows.count) {
+            throw .disk("write", folder.database, code)
+        }
         try write { database in
             for peer in change.closed {
                 try database.execute(
@@ -64,6 +67,9 @@ extension Registry {
                     ])
             }
             try Self.add(change.blobs, database)
+        }
+        if case .fail(let code)? = folder.faults?.on(.sync, folder.database, change.rows.count) {
+            throw .disk("sync", folder.database, code)
         }
     }
 

@@ -10,7 +10,7 @@
 //   CreditKeeper+Receiving   what has come; receipts that go
 //   CreditKeeper+Assigning   claims that change hands
 //   CreditKeeper+Keeping     what is written, and what has to wait for that
-//   CreditKeeper+Status      what `petalsfs credits` shows
+//   CreditStatus             what `petalsfs credits` shows
 //
 // The walk of a cell that is sent: the server asks the connection's meter, which has room or not;
 // where it has none, the request waits at the front of its queue until a receipt makes some. The
@@ -66,8 +66,7 @@ final class CreditKeeper: Sendable {
     let writer = NIOThreadPool(numberOfThreads: 1)
     /// Seconds since 1970.
     let time: @Sendable () -> Int
-    /// Whether more is wanted of this node than it may send.
-    let isContended = Atomic<Bool>(false)
+    private let contention = Atomic<Bool>(false)
     /// Told when a connection has room again; called on worker threads.
     let whenRoom = Mutex<(@Sendable (PeerConnection) -> Void)?>(nil)
     /// What went and came of each blob since it was written last.
@@ -129,7 +128,7 @@ final class CreditKeeper: Sendable {
             // brings it back.
             state.ledger.settle(peer, at: seconds)
             state.meetings[connection.id] = Meeting(connection: connection)
-            state.allow(connection.id, isContended: self.isContended(), at: seconds)
+            state.allow(connection.id, isContended: isContended, at: seconds)
             var messages: [ControlMessage] = []
             if let terms = state.tellTerms(connection.id, at: seconds) {
                 messages.append(.terms(terms))
@@ -181,7 +180,7 @@ final class CreditKeeper: Sendable {
         let (actions, connections) = change { state in
             for id in state.meetings.keys { state.enter(id, now: now, at: seconds) }
             let actions = state.ledger.advance(now: now, at: seconds)
-            let isContended = self.isContended()
+            let isContended = self.isContended
             for id in state.meetings.keys {
                 state.allow(id, isContended: isContended, at: seconds)
             }
@@ -207,7 +206,11 @@ final class CreditKeeper: Sendable {
         }
     }
 
-    func isContended() -> Bool { isContended.load(ordering: .relaxed) }
+    /// Whether more is wanted of this node, by more than one peer, than it may send.
+    var isContended: Bool { contention.load(ordering: .relaxed) }
+
+    /// Whoever sends says so.
+    func setContended(_ isContended: Bool) { contention.store(isContended, ordering: .relaxed) }
 }
 
 extension CreditKeeper.State {

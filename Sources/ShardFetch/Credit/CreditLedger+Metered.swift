@@ -17,15 +17,6 @@ extension CreditLedger {
             account.given - account.writtenOff, step: Mills(bytes: Limits.leafBytes), now: now)
     }
 
-    /// Verified leaves came from a peer that a meter had counted.
-    mutating func received(
-        bytes: Int, _ mills: Mills, from peer: PeerID, epoch: UInt32, now: Instant, at seconds: Int
-    ) {
-        guard bytes > 0 else { return }
-        enter(peer, at: seconds, .took(bytes: bytes, max(.zero, mills), epoch: epoch))
-        noteUnreceipted(peer, now: now)
-    }
-
     /// How much more a peer may be sent before it signs.
     ///
     /// Where nobody waits, a loss of earlier connections leaves at least what a stranger has: a

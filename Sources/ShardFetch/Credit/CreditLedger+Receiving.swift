@@ -11,8 +11,16 @@ extension CreditLedger {
     package mutating func received(
         bytes: Int, price: Int, from peer: PeerID, epoch: UInt32, now: Instant, at seconds: Int
     ) {
+        received(
+            bytes: bytes, Mills(bytes: bytes, price: price), from: peer, epoch: epoch, now: now,
+            at: seconds)
+    }
+
+    /// Verified leaves came from a peer, at different prices.
+    package mutating func received(
+        bytes: Int, _ mills: Mills, from peer: PeerID, epoch: UInt32, now: Instant, at seconds: Int
+    ) {
         guard bytes > 0 else { return }
-        let mills = Mills(bytes: bytes, price: price)
         enter(peer, at: seconds, .took(bytes: bytes, mills, epoch: epoch))
         guard mills > .zero else { return }
         refresh(peer)

@@ -81,6 +81,12 @@ final class CreditMeter: Sendable {
         givenBytes.wrappingSubtract(leaves * Limits.leafBytes, ordering: .relaxed)
     }
 
+    /// Whether a leaf may be sent before a receipt, by what the books said last.
+    func hasRoom(price: Int) -> Bool {
+        let room = ceiling.load(ordering: .acquiring) - given.load(ordering: .relaxed)
+        return room >= Mills(bytes: Limits.leafBytes, price: price).rawValue
+    }
+
     /// Says how much more may be sent, counted from what was `given` when that was worked out.
     func allow(_ room: Mills, beyond given: Int64) {
         ceiling.store(given &+ max(room, .zero).rawValue, ordering: .releasing)
