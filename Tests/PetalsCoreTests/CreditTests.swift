@@ -104,7 +104,10 @@ enum CreditSamples {
                 let exact = (bytes * price + 1023) / 1024
                 #expect(Mills(bytes: bytes, price: price).rawValue == exact)
             }
-            #expect(Mills(bytes: .max, price: price) == .limit)
+            let exact = (Int128(Int.max) * Int128(price) + 1023) / 1024
+            #expect(
+                Mills(bytes: .max, price: price)
+                    == Mills(min(Int64(clamping: exact), Mills.limit.rawValue)))
             #expect(Mills(bytes: -1, price: price) == .zero)
         }
         #expect(Mills(bytes: .max, price: .max) == .limit)

@@ -1,3 +1,4 @@
+import NIOCore
 import PetalsCodec
 import PetalsCore
 import PetalsStore

@@ -2,6 +2,7 @@ import PetalsCodec
 import PetalsCore
 import PetalsStore
 import PetalsTesting
+import Synchronization
 import Testing
 
 @testable import ShardFetch
@@ -103,22 +104,18 @@ extension Swarms {
             let blob = try Self.blob.get()
             let all = blob.plain.count
             try await withSwarm { swarm in
-                var server = try await swarm.start {
+                let oldServer = try await swarm.start {
                     try blob.install(in: $0.store, shards: blob.shards)
                 }
-                var reader = try await swarm.start(peers: [server])
-                _ = try await reader.readAll(blob.record)
-                await Self.expectSigned(all, by: reader, for: server)
-                let before = try #require(server.account(of: reader.peerID)?.receipt)
-                await swarm.stop(reader)
-                await swarm.stop(server)
-                var options = LoopbackNode.Options()
-                options.folder = server.folder
-                server = try await swarm.start(options)
-                #expect(server.account(of: reader.peerID)?.receipt == before)
-                options.folder = reader.folder
-                options.peers = [server.endpoint]
-                reader = try await swarm.start(options)
+                let oldReader = try await swarm.start(peers: [oldServer])
+                _ = try await oldReader.readAll(blob.record)
+                await Self.expectSigned(all, by: oldReader, for: oldServer)
+                let before = try #require(oldServer.account(of: oldReader.peerID)?.receipt)
+                await swarm.stop(oldReader)
+                await swarm.stop(oldServer)
+                let server = try await Self.restart(oldServer, swarm)
+                #expect(server.account(of: oldReader.peerID)?.receipt == before)
+                let reader = try await Self.restart(oldReader, swarm, peers: [server])
                 // What it read is gone, and read again.
                 try reader.store.clearCached()
                 #expect(try await reader.readAll(blob.record) == blob.plain)
@@ -137,32 +134,36 @@ extension Swarms {
             let blob = try Self.blob.get()
             let all = blob.plain.count
             try await withSwarm { swarm in
-                var server = try await swarm.start {
+                let oldServer = try await swarm.start {
                     try blob.install(in: $0.store, shards: blob.shards)
                 }
-                var reader = try await swarm.start(peers: [server])
-                _ = try await reader.readAll(blob.record)
-                await Self.expectSigned(all, by: reader, for: server)
-                let epoch = server.node.credit.state.withLock { $0.ledger.epoch }
-                await swarm.stop(reader)
-                await swarm.stop(server)
+                let oldReader = try await swarm.start(peers: [oldServer])
+                _ = try await oldReader.readAll(blob.record)
+                await Self.expectSigned(all, by: oldReader, for: oldServer)
+                await swarm.stop(oldReader)
+                await swarm.stop(oldServer)
                 // All rows of the books go, as in a copy from before; the epoch stays.
-                try Self.clearBooks(losesCreditor ? server : reader)
-                var options = LoopbackNode.Options()
-                options.folder = server.folder
-                server = try await swarm.start(options)
-                options.folder = reader.folder
-                options.peers = [server.endpoint]
-                reader = try await swarm.start(options)
-                #expect(server.node.credit.state.withLock { $0.ledger.epoch } == epoch)
+                try Self.clearBooks(losesCreditor ? oldServer : oldReader)
+                let server = try await Self.restart(oldServer, swarm)
+                let reader = try await Self.restart(oldReader, swarm, peers: [server])
                 await Self.expectSigned(all, by: reader, for: server)
                 let isOwed = await eventually {
                     reader.account(of: server.peerID)?.balance == Mills(bytes: all)
                 }
                 #expect(isOwed)
-                #expect(server.account(of: reader.peerID)?.balance == Mills(bytes: -all))
+                #expect(server.account(of: reader.peerID)?.balance == -Mills(bytes: all))
                 #expect(server.creditFault == nil && reader.creditFault == nil)
             }
+        }
+
+        /// The node of an earlier one's folder.
+        private static func restart(
+            _ node: LoopbackNode, _ swarm: Swarm, peers: [LoopbackNode] = []
+        ) async throws -> LoopbackNode {
+            var options = LoopbackNode.Options()
+            options.folder = node.folder
+            options.peers = peers.map(\.endpoint)
+            return try await swarm.start(options)
         }
 
         private static func clearBooks(_ node: LoopbackNode) throws {

@@ -1,7 +1,9 @@
+import NIOCore
 import PetalsCodec
 import PetalsCore
 import PetalsStore
 import PetalsTesting
+import Synchronization
 import Testing
 
 @testable import ShardFetch
@@ -125,7 +127,7 @@ extension Swarms {
                 #expect(isWhole && !meeting.peer.isClosed)
                 let account = try #require(meeting.account)
                 #expect(account.receipt?.statement == receipts[3])
-                #expect(account.balance == Mills(bytes: -Limits.cellBytes))
+                #expect(account.balance == -Mills(bytes: Limits.cellBytes))
                 #expect(!account.hasEquivocated && meeting.server.creditFault == nil)
             }
         }
@@ -159,7 +161,7 @@ extension Swarms {
                 let meeting = try await meet(swarm)
                 meeting.send(try meeting.receipt(1, leaves: 1 << 26))
                 let isCounted = await eventually {
-                    meeting.account?.balance == Mills(bytes: -Limits.leafBytes << 26)
+                    meeting.account?.balance == -Mills(bytes: Limits.leafBytes << 26)
                 }
                 #expect(isCounted && meeting.server.creditFault == nil)
                 meeting.peer.channel.close(promise: nil)
