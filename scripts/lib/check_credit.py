@@ -5,12 +5,12 @@ has given nothing fetch from it at once; then the second alone. Then strangers t
 and sign nothing, and sign what is not so, by hand: docs/PROTOCOL.md, section 11.
 """
 
-import os
-import threading
 import time
+from base64 import b32encode
 
 from bench import samples
 from bench.nodes import Nodes
+from bench.swarm import json_of
 from bench.workspace import wait_for
 from raw_peer import CELL_LEAVES, LEAF, RawPeer, record_blob
 
@@ -36,9 +36,8 @@ def run(workspace, program):
     nodes.serve("contributor", "--upload-limit", "0", peers=[server])
     nodes.serve("rider", "--upload-limit", "0", peers=[server])
     yield from riding(nodes, published["relay"])
-    yield from withholding(workspace, nodes, server, published, wanted)
+    yield from withholding(workspace, nodes, server, published)
     yield from forging(workspace, nodes, server)
-    yield from books(nodes)
 
 
 def fetched(nodes, name):
@@ -74,12 +73,12 @@ def riding(nodes, relay):
     nodes.workspace.stop(holds.pop("rider"))
 
 
-def takers(workspace, server, wanted):
+def takers(workspace, server, digest):
     """Strangers that ask for everything: half of them take part in credit, half say nothing."""
     peers = []
     for number in range(STRANGERS):
         peer = RawPeer(workspace.path, server, f"stranger{number}")
-        _, topic = record_blob(peer.record(bytes.fromhex(wanted)))
+        _, topic = record_blob(peer.record(bytes.fromhex(digest)))
         if number % 2:
             peer.balance()
         peer.join(topic)
@@ -89,9 +88,8 @@ def takers(workspace, server, wanted):
     return peers
 
 
-def withholding(workspace, nodes, server, published, wanted):
-    """What strangers get that do not sign, while somebody honest wants the uplink, too."""
-    del wanted
+def withholding(workspace, nodes, server, published):
+    """What strangers get that do not sign, while others want the uplink, too."""
     nodes.serve("second", "--upload-limit", "0", peers=[server])
     holds = [nodes.begin_hold(name, published["relay"]) for name in ("rider", "second")]
     wait_for("the uplink to be contended",
@@ -111,7 +109,6 @@ def withholding(workspace, nodes, server, published, wanted):
 def forging(workspace, nodes, server):
     """Receipts that are forged end the connection; replayed ones change nothing."""
     other = RawPeer(workspace.path, server, "other")
-    before = nodes.petalsfs("server", "credits", "--json", "--all")
     forgers = []
     for number in range(3):
         forger = RawPeer(workspace.path, server, f"forger{number}")
@@ -122,15 +119,16 @@ def forging(workspace, nodes, server):
             forger.receipt(1, 16, seed=other.seed)
         else:
             forger.receipt(1, 16, seed=other.seed, debtor=other.id)
-    closed = wait_for_all(forgers)
+    wait_until(lambda: all(forger.closed for forger in forgers))
+    closed = sum(forger.closed for forger in forgers)
     yield ("connections of forgers", f"{closed} of {len(forgers)} ended", "all",
            closed == len(forgers))
-    del before
     replayer = RawPeer(workspace.path, server, "replayer")
     for _ in range(3):
         replayer.receipt(2, 32)
         replayer.receipt(1, 16)
-    owed = wait_for_balance(nodes, replayer, -32 * LEAF)
+    wait_until(lambda: account(nodes, replayer).get("balance") == -32 * LEAF)
+    owed = account(nodes, replayer).get("balance", 0)
     yield ("owed by who signs for 512 KiB, three times over", f"{-owed >> 10} KiB", "512 KiB",
            owed == -32 * LEAF and not replayer.closed)
     replayer.receipt(2, 64)
@@ -142,31 +140,15 @@ def forging(workspace, nodes, server):
 
 
 def account(nodes, peer):
-    from base64 import b32encode
+    """What the server's books say of a peer."""
     name = b32encode(peer.id).decode().lower().rstrip("=")
-    from bench.swarm import json_of
     credits = json_of(nodes.petalsfs("server", "credits", "--json"))
     return next((known for known in credits["peers"] if known["id"] == name), {})
 
 
 def wait_until(test):
+    """The first value of a test that is true, or its last."""
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if value := test():
-            return value
+    while not (value := test()) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return test()
-
-
-def wait_for_all(peers):
-    wait_until(lambda: all(peer.closed for peer in peers))
-    return sum(peer.closed for peer in peers)
-
-
-def wait_for_balance(nodes, peer, balance):
-    wait_until(lambda: account(nodes, peer).get("balance") == balance)
-    return account(nodes, peer).get("balance", 0)
-
-
-def books(nodes):
-    """Both sides of a debt say the same, once all is signed."""
+    return value
