@@ -80,7 +80,7 @@ import Testing
         #expect(all > 0)
     }
 
-    @Test func receiptsAreDueForAQuantum() {
+    @Test func receiptsAreDueForAQuantum() throws {
         let meter = CreditMeter()
         func note(_ count: Int) -> Bool {
             meter.note(received: count * Limits.leafBytes, leaves(count))
@@ -88,12 +88,29 @@ import Testing
         // Before the peer has said what it wants, none is.
         #expect(!note(1000) && !meter.isHalfDue)
         meter.noteReceipt(over: meter.sums.received)
-        meter.setQuantum(leaves(8))
+        meter.take(try terms(quantum: 8 * Limits.leafBytes))
         #expect(!meter.isHalfDue && !note(3) && !meter.isHalfDue)
         #expect(!note(1) && meter.isHalfDue)
         #expect(!note(3) && note(1) && note(1))
         meter.noteReceipt(over: meter.sums.received)
         #expect(!meter.isHalfDue && !note(7) && note(1))
         #expect(meter.sums.receivedBytes == 1017 * Limits.leafBytes)
+    }
+
+    private func terms(price: Int = 1000, quantum: Int = 1 << 20) throws -> CreditTerms {
+        try #require(CreditTerms(epoch: 1, price: price, quantum: quantum, window: 16 << 20))
+    }
+
+    /// Nobody makes this node sign for every leaf, or pay more than the usual price unsaid.
+    @Test func termsAreTakenWithinReason() throws {
+        let meter = CreditMeter()
+        meter.take(try terms(price: 1, quantum: 1))
+        #expect(meter.price == 1 && meter.offer == nil)
+        #expect(!meter.note(received: 3 * Limits.leafBytes, leaves(3)))
+        #expect(meter.note(received: Limits.leafBytes, leaves(1)))
+        meter.take(try terms(price: 4000))
+        #expect(meter.price == 1000 && meter.offer == 1000)
+        meter.take(try terms())
+        #expect(meter.price == 1000 && meter.offer == nil)
     }
 }

@@ -57,6 +57,7 @@ extension CreditStatus.Peer {
         let use =
             switch tier {
             case "funded": "can spend \(ByteCount(funds)) here"
+            case "overdrawn": "comes after those who can spend"
             case "newcomer": "shares what is for newcomers"
             default: "has what nobody else wants"
             }
@@ -74,6 +75,7 @@ extension NodeStatus.Waiter {
         let expects =
             switch tier {
             case "funded": "it has given, and is served first"
+            case "overdrawn": "it has given, and had more for it"
             case "newcomer": "a newcomer"
             default: "it has what nobody else wants"
             }

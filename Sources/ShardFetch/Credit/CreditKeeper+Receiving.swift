@@ -14,7 +14,7 @@ extension CreditKeeper {
     ) {
         guard leaves > 0 else { return }
         let bytes = leaves * Limits.leafBytes
-        let mills = Mills(bytes: bytes, price: price ?? CreditTerms.basePrice)
+        let mills = Mills(bytes: bytes, price: price ?? connection.credit.price)
         blobs.withLock { blobs in
             var row = blobs[blob] ?? CreditBlobRow(blob: blob)
             row.receivedBytes += bytes
@@ -36,10 +36,11 @@ extension CreditKeeper {
         let (now, seconds) = (MonotonicClock.now, time())
         let (receipt, hasToWait) = change { state -> (Receipt?, Bool) in
             guard let terms = state.meetings[connection.id]?.terms else { return (nil, false) }
+            let quantum = max(terms.quantum, CreditMeter.quantumMin)
             state.enter(connection.id, now: now, at: seconds)
             let receipt = state.ledger.dueReceipt(
-                to: connection.peerID, quantum: halfIsEnough ? terms.quantum / 2 : terms.quantum,
-                now: now, at: seconds)
+                to: connection.peerID, quantum: halfIsEnough ? quantum / 2 : quantum, now: now,
+                at: seconds)
             if receipt != nil, let entered = state.meetings[connection.id]?.entered.received {
                 connection.credit.noteReceipt(over: entered)
             }
@@ -48,6 +49,20 @@ extension CreditKeeper {
         }
         guard let receipt else { return }
         send(receipt, to: connection, hasToWait: hasToWait)
+    }
+
+    /// Signs for all that came, on every connection, before they are closed.
+    func signOff() async {
+        do {
+            try await writer.runIfActive {
+                let connections = self.state.withLock { $0.meetings.values.map(\.connection) }
+                for connection in connections { self.sendNewestReceipt(to: connection) }
+                // Those that had to wait for the disk.
+                self.keepNow()
+            }
+        } catch {
+            logger.debug("the last receipts were not sent: \(error)")
+        }
     }
 
     private func send(_ receipt: Receipt, to connection: PeerConnection, hasToWait: Bool) {
@@ -62,7 +77,7 @@ extension CreditKeeper {
 
     func receive(_ terms: CreditTerms, from connection: PeerConnection) {
         change { $0.meetings[connection.id]?.terms = terms }
-        connection.credit.setQuantum(Mills(bytes: terms.quantum))
+        connection.credit.take(terms)
     }
 
     /// The peer shows what it has of this node's: whatever was signed counts, and then what these
@@ -104,6 +119,7 @@ extension CreditKeeper {
         let (now, seconds) = (MonotonicClock.now, time())
         let (receipt, hasToWait) = change { state -> (Receipt?, Bool) in
             guard state.meetings[connection.id]?.terms != nil else { return (nil, false) }
+            state.enter(connection.id, now: now, at: seconds)
             let receipt = state.ledger.dueReceipt(
                 to: connection.peerID, quantum: 0, now: now, at: seconds)
             return (receipt, state.unkept.isUrgent || state.ledger.hasUrgentEntries)

@@ -19,6 +19,10 @@ final class CreditMeter: Sendable {
     private let receipted = Atomic<Int64>(0)
     /// What a receipt is due for.
     private let quantum = Atomic<Int64>(.max)
+    /// What a request costs that offers nothing, in mills for 1 KiB.
+    private let usualPrice = Atomic<Int>(CreditTerms.basePrice)
+    /// Whether the peer asks for more than that.
+    private let isDear = Atomic<Bool>(false)
     /// Whether the peer has said anything about credit; who has not never signs.
     private let speaks = Atomic<Bool>(false)
 
@@ -114,6 +118,20 @@ final class CreditMeter: Sendable {
         receipted.store(received, ordering: .relaxed)
     }
 
-    /// The peer says for how much it wants a receipt; before that it wants none.
-    func setQuantum(_ mills: Mills) { quantum.store(mills.rawValue, ordering: .relaxed) }
+    /// The least for which a receipt is made: to sign costs as much as to check four leaves.
+    static let quantumMin = 4 * Limits.leafBytes
+
+    /// The peer says what it asks, and for how much it wants a receipt; before that it wants none.
+    func take(_ terms: CreditTerms) {
+        let bytes = max(terms.quantum, Self.quantumMin)
+        quantum.store(Mills(bytes: bytes).rawValue, ordering: .relaxed)
+        usualPrice.store(min(terms.price, CreditTerms.basePrice), ordering: .relaxed)
+        isDear.store(terms.price > CreditTerms.basePrice, ordering: .relaxed)
+    }
+
+    /// Mills for 1 KiB that this node pays where it has offered nothing else.
+    var price: Int { usualPrice.load(ordering: .relaxed) }
+
+    /// What to say so that the peer counts the same; nil where it need not be said.
+    var offer: Int? { isDear.load(ordering: .relaxed) ? CreditTerms.basePrice : nil }
 }

@@ -11,7 +11,7 @@ package struct CreditStatus: Sendable, Codable {
     package struct Peer: Sendable, Codable {
         package let id: String
         package let connected: Bool
-        /// What it has to expect of a contended uplink: funded, newcomer or idle.
+        /// What it has to expect of a contended uplink: funded, overdrawn, newcomer or idle.
         package let tier: String
         /// Bytes that it gave this node, and this node checked.
         package let received: Int

@@ -250,7 +250,7 @@ package final class FetchEngine: Sendable {
         case .request(let id, let peer, let key, let leaves, let bulk):
             guard let connection = state.connections[peer], let topic = topic(peer, key.blob)
             else { return nil }
-            let price = price(of: key, bulk: bulk, in: state)
+            let price = price(of: key, bulk: bulk, in: state) ?? connection.credit.offer
             if let price { state.prices.note(price, of: id) }
             return .send(
                 connection,

@@ -171,6 +171,7 @@ package final class Node: Sendable {
         }
         for task in tasks { task.cancel() }
         await transport.stopListening()
+        await credit.signOff()
         router.closeAll()
         for task in tasks { await task.value }
         await discovery.stop()

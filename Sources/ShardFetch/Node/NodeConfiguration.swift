@@ -91,7 +91,7 @@ package struct NodeStatus: Sendable, Codable {
     /// A peer that waits for what this node sends.
     package struct Waiter: Sendable, Codable {
         package let id: String
-        /// What it has to expect of a contended uplink: funded, newcomer or idle.
+        /// What it has to expect of a contended uplink: funded, overdrawn, newcomer or idle.
         package let tier: String
         /// Requests of it.
         package let requests: Int
