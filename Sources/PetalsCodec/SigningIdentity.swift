@@ -74,6 +74,7 @@ package struct SigningIdentity: StatementSigner, Sendable, CustomStringConvertib
 package struct Ed25519Verifier: SignatureVerifier {
     package init() {}
 
+    /// The SHA-256 of the key where the signature is its.
     package func signer(
         of message: [UInt8], signature: [UInt8], publicKey: [UInt8]
     ) -> PeerID? {

@@ -37,8 +37,10 @@ package struct Assignment: CreditStatement {
         self.expiry = expiry
     }
 
+    /// Who loses the claim.
     package var signer: PeerID { creditor }
 
+    /// Domain, network, the three peers, and the numbers in the order above.
     package var signedBytes: [UInt8] {
         var fields = StatementBytes(
             domain: Self.domain, network: network, creditor, beneficiary, debtor)
@@ -80,8 +82,10 @@ package struct AssignmentReply: CreditStatement {
         self.accepted = accepted
     }
 
+    /// Who takes the claim over.
     package var signer: PeerID { debtor }
 
+    /// Domain, network, the three peers, and the numbers in the order above.
     package var signedBytes: [UInt8] {
         var fields = StatementBytes(
             domain: Self.domain, network: network, creditor, beneficiary, debtor)

@@ -62,8 +62,10 @@ package struct Receipt: CreditStatement {
         self.time = time
     }
 
+    /// Who owes for what it received.
     package var signer: PeerID { debtor }
 
+    /// Domain, network, both peers, and the numbers in the order above.
     package var signedBytes: [UInt8] {
         var fields = StatementBytes(
             domain: Self.domain, network: network, debtor, creditor)
