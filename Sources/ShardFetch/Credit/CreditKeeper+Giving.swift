@@ -119,7 +119,9 @@ extension CreditKeeper {
     /// Tells a peer terms that have changed.
     func retellTerms(_ connection: PeerConnection) {
         let seconds = time()
-        let terms = change { $0.tellTerms(connection.id, at: seconds) }
+        let terms = change {
+            $0.tellTerms(connection.id, isContended: isContended, at: seconds)
+        }
         if let terms { connection.send(.terms(terms)) }
     }
 }

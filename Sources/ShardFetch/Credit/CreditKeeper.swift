@@ -130,7 +130,9 @@ final class CreditKeeper: Sendable {
             state.meetings[connection.id] = Meeting(connection: connection)
             state.allow(connection.id, isContended: isContended, at: seconds)
             var messages: [ControlMessage] = []
-            if let terms = state.tellTerms(connection.id, at: seconds) {
+            if let terms = state.tellTerms(
+                connection.id, isContended: isContended, at: seconds)
+            {
                 messages.append(.terms(terms))
             }
             if let balance = state.ledger.balance(with: peer) { messages.append(.balance(balance)) }
@@ -245,9 +247,12 @@ extension CreditKeeper.State {
     }
 
     /// The terms for a connection's peer, where it does not know them.
-    mutating func tellTerms(_ id: PeerConnection.ID, at seconds: Int) -> CreditTerms? {
+    mutating func tellTerms(
+        _ id: PeerConnection.ID, isContended: Bool, at seconds: Int
+    ) -> CreditTerms? {
         guard let meeting = meetings[id],
-            let terms = ledger.terms(for: meeting.connection.peerID, at: seconds)
+            let terms = ledger.reachableTerms(
+                for: meeting.connection.peerID, isContended: isContended, at: seconds)
         else { return nil }
         if let told = meeting.told, told.epoch == terms.epoch, terms.quantum < 2 * told.quantum,
             told.quantum < 2 * terms.quantum

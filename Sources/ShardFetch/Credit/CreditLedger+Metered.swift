@@ -28,5 +28,23 @@ extension CreditLedger {
         return max(size, least) - (accounts[peer]?.unsigned ?? .zero)
     }
 
+    /// Terms by which a receipt is due before the window is full.
+    ///
+    /// Where others wait, a window can be smaller than the quantum that was told before; a peer
+    /// that waited for that would sign every two seconds only.
+    func reachableTerms(
+        for peer: PeerID, isContended: Bool, at seconds: Int
+    ) -> CreditTerms? {
+        guard let terms = terms(for: peer, at: seconds) else { return nil }
+        let size = max(
+            room(for: peer, isContended: isContended, at: seconds)
+                + (accounts[peer]?.unsigned ?? .zero), .zero
+        ).bytesAtBasePrice
+        let quantum = max(Limits.leafBytes, min(terms.quantum, size / 2))
+        return CreditTerms(
+            epoch: terms.epoch, price: terms.price, priceMax: terms.priceMax, quantum: quantum,
+            window: max(terms.window, quantum))
+    }
+
     private func isOpen(_ peer: PeerID) -> Bool { windows[peer]?.state == .open }
 }
