@@ -44,6 +44,7 @@ struct Petalsfs: AsyncParsableCommand {
                 name: "Nodes",
                 subcommands: [
                     Mount.self, Unmount.self, Serve.self, Hold.self, Limit.self, Status.self,
+                    Credits.self,
                 ]),
             .init(
                 name: "Cache and care",

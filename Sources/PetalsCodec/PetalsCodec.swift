@@ -18,6 +18,7 @@
 //   BlockPipeline, RowSealer   the order of all these stages, `seal` and `open` side by side
 //   TreeBuilder                the shard roots of a publication, row by row
 //   SealedDescriptor, ManifestSealing, DocumentSeal, SigningIdentity   documents, sealed and signed
+//                              `Ed25519Verifier`: whose signature something is
 //   CatalogueSigning           which head of a catalogue is right, and which of two counts
 //
 // Two ideas hold it together. A key seals exactly one thing: content keys are derived from the

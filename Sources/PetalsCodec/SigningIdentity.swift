@@ -3,7 +3,9 @@ internal import Foundation
 package import PetalsCore
 
 /// A key pair that signs: Ed25519 (RFC 8032).
-package struct SigningIdentity: Sendable, CustomStringConvertible, CustomReflectable {
+package struct SigningIdentity: StatementSigner, Sendable, CustomStringConvertible,
+    CustomReflectable
+{
     /// Bytes of a seed.
     package static let seedBytes = 32
 
@@ -66,4 +68,17 @@ package struct SigningIdentity: Sendable, CustomStringConvertible, CustomReflect
     package var description: String { "identity \(peerID.short)" }
 
     package var customMirror: Mirror { Mirror(self, children: []) }
+}
+
+/// Says whose Ed25519 signature something is: a peer's id is the SHA-256 of its public key.
+package struct Ed25519Verifier: SignatureVerifier {
+    package init() {}
+
+    /// The SHA-256 of the key where the signature is its.
+    package func signer(
+        of message: [UInt8], signature: [UInt8], publicKey: [UInt8]
+    ) -> PeerID? {
+        SigningIdentity.verify(signature: signature, message: message, publicKey: publicKey)
+            ? sha256(publicKey) : nil
+    }
 }

@@ -99,6 +99,10 @@ package enum Limits {
     package static let controlPerSecondMax = 50.0
     /// Data requests a second of one peer: 256 KiB each is 1 GB/s, more than a core can encrypt.
     package static let requestsPerSecondMax = 4096.0
+    /// Receipts a second of one peer: more come only where a window is small and the line is fast.
+    ///
+    /// To check one takes 60 us, so this is an eighth of a core at most.
+    package static let receiptsPerSecondMax = 2048.0
     /// Dials that may begin in any second, whoever named the addresses.
     package static let dialsPerSecondMax = 3
     /// Dials without a connection yet: at three a second, each over after 10 seconds at most.
@@ -115,6 +119,13 @@ package enum Limits {
     package static let givenPeersMax = 1024
     /// The longest text that a peer can make us log.
     package static let peerTextBytesMax = 128
+
+    // MARK: Credit
+
+    /// A number in a statement about credit: 2^60 bytes are a million TiB, and sums of a few fit.
+    package static let creditNumberMax = 1 << 60
+    /// How long an assignment may wait before it is used.
+    package static let assignmentSecondsMax = 120
 
     // MARK: Memory and waiting
 

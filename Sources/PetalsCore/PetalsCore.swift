@@ -15,6 +15,7 @@
 //   Links                      `petals:r1:` (may read) and `petals:v1:` (may hold, not read);
 //                              CatalogueLink: `petals:c1:`
 //   ModelReference             a link, or `sha256:` and a public file's digest
+//   Credit/                    receipts and assignments: what peers owe each other, signed
 //   Wire/                      frames and control messages, validated on the way in
 //
 // What it never does: trust. Every value that can come from a peer, a link or a disk is built by an

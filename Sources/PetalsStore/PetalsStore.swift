@@ -7,7 +7,7 @@
 //
 //   VERSION, lock, identity.key        the folder itself
 //   petals.sqlite                      `Registry`: models, blobs, classes of shards, sources,
-//                                      catalogues with their logs
+//                                      catalogues with their logs, books of credit
 //   catalogue-<id>.key                 the key of a catalogue that was created here
 //   manifests/<manifest id>            sealed manifests, named by their digest
 //   publishing/<name>*                 drafts of blobs that are being published (`BlobDraft`)

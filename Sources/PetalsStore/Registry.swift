@@ -15,7 +15,7 @@ package final class Registry: Sendable {
     let logger: Logger
 
     /// The number in `user_version`: it grows with each migration.
-    static let version = 7
+    static let version = 8
 
     /// Opens the registry of a state folder, and makes or migrates it.
     ///
@@ -168,6 +168,20 @@ package final class Registry: Sendable {
             REFERENCES models ON DELETE CASCADE ON UPDATE CASCADE)
             STRICT, WITHOUT ROWID;
         PRAGMA user_version = 7;
+        """,
+        """
+        CREATE TABLE credit_books (
+            id INTEGER PRIMARY KEY NOT NULL CHECK (id = 0), epoch INTEGER NOT NULL) STRICT;
+        CREATE TABLE credit_peers (
+            peer BLOB PRIMARY KEY NOT NULL, account BLOB NOT NULL) STRICT;
+        CREATE TABLE credit_evidence (
+            peer BLOB PRIMARY KEY NOT NULL, first BLOB NOT NULL, second BLOB NOT NULL,
+            seen_at INTEGER NOT NULL) STRICT;
+        CREATE TABLE credit_blobs (
+            blob_id BLOB PRIMARY KEY NOT NULL, given_bytes INTEGER NOT NULL,
+            given INTEGER NOT NULL, received_bytes INTEGER NOT NULL,
+            received INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        PRAGMA user_version = 8;
         """,
     ]
 

@@ -29,6 +29,10 @@ package final class LoopbackNode: Sendable {
         /// An earlier node's folder, when this one is that node after a restart.
         package var folder: TemporaryFolder?
         package var day: @Sendable () -> UInt32 = { UTCDay.today }
+        /// Where the node's state lies, if not in a folder that goes away with it.
+        package var statePath: String?
+        /// A disk that fails on purpose.
+        package var faults: DiskFaults?
 
         package init() {}
     }
@@ -37,7 +41,8 @@ package final class LoopbackNode: Sendable {
     package init(_ options: Options) throws {
         folder = try options.folder ?? TemporaryFolder()
         log = LogBook()
-        state = try StateFolder(opening: folder.path + "/state")
+        state = try StateFolder(
+            opening: options.statePath ?? folder.path + "/state", faults: options.faults)
         store = try Store(folder: state, logger: log.logger, limit: nil)
         var configuration = NodeConfiguration()
         configuration.listen = try SocketEndpoint(parsing: options.listen)

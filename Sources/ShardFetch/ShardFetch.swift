@@ -11,6 +11,8 @@
 //              (`FetchEngine`), the reader of a file (`BlobReader`), read-ahead
 //   Serve/     answering: topics, holdings, documents, records of public files, leaves with their
 //              proofs
+//   Credit/    who owes whom for bytes: the books (`CreditLedger`, a pure machine), and the shell
+//              that signs, checks and keeps them (`CreditKeeper`)
 //   Donate/    holding shards for others: what to hold (`DonationPlan`, a pure machine), checking
 //              claims, and the shell that does it (`Donor`)
 //   Publish/   from a file to a sealed blob, a manifest and a link

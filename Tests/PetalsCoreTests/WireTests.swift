@@ -45,7 +45,8 @@ import Testing
             .followCatalogues([Topic](repeating: topic, count: Limits.cataloguesMax)),
             .catalogueNews(topic, []), .catalogueNews(topic, [1, 2, 3]),
             .cancel(request: 3), .damaged(request: 9), .ping(.max), .pong(0), .unknown,
-        ] + requests + ControlMessage.Refusal.allCases.map { .refuse(request: 4, $0) }
+        ] + requests + (try CreditSamples.messages())
+            + ControlMessage.Refusal.allCases.map { .refuse(request: 4, $0) }
     }
 
     @Test func messagesComeBack() throws {
@@ -81,7 +82,7 @@ import Testing
     }
 
     @Test func laterMessagesAreSkipped() throws {
-        for field in Array(12...16) + Array(23...40) as [UInt64] {
+        for field in 23...40 as ClosedRange<UInt64> {
             let bytes = ProtobufWriter { $0.message(field) { $0.number(1, 5) } }.bytes
             #expect(try ControlMessage(parsing: bytes) == .unknown)
         }

@@ -183,6 +183,10 @@ import Testing
             try registry.queue.write { database in
                 try database.execute(
                     sql: """
+                        DROP TABLE credit_books;
+                        DROP TABLE credit_peers;
+                        DROP TABLE credit_evidence;
+                        DROP TABLE credit_blobs;
                         DROP TABLE pins;
                         DROP TABLE peers;
                         DROP TABLE donations;

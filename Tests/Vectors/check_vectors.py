@@ -374,6 +374,71 @@ def get_record_vectors():
             for request in (0, 1, 1 << 31, (1 << 32) - 1)]
 
 
+# --- Credit --------------------------------------------------------------------------------------
+
+def statement(seed, domain, peers, fields):
+    """The signed bytes of a statement about credit, the signer's public key, the signature."""
+    signed = domain + sha256(b"petalsfs credit v1") + b"".join(peers)
+    for size, value in fields:
+        signed += value.to_bytes(size, "big")
+    return (signed,) + ed25519(seed, signed)
+
+
+def statement_vector(field, seed, domain, peers, fields):
+    """A statement and the control message that carries it."""
+    signed, public, signature = statement(seed, domain, peers, fields)
+    parts = [sha256(b"petalsfs credit v1")] + peers
+    body = b"".join(data_field(1 + i, part) for i, part in enumerate(parts))
+    after = 1 + len(parts)
+    body += b"".join(number(after + i, value) for i, (_, value) in enumerate(fields))
+    after += len(fields)
+    body += data_field(after, public) + data_field(after + 1, signature)
+    return {"signed": signed.hex(), "signature": signature.hex(),
+            "message": always(field, body).hex()}, body
+
+
+def credit_vector():
+    """Receipts, an assignment and its answer, terms, a balance and a request with a price."""
+    seeds = [sha256(name) for name in (b"creditor", b"debtor", b"beneficiary")]
+    keys = [ed25519(seed, b"")[0] for seed in seeds]
+    creditor, debtor, third = [sha256(key) for key in keys]
+    receipts = []
+    for values in ((1, 1, 16384, 16000, 1700000000), (0, 0, 0, 0, 0),
+                   ((1 << 32) - 1,) + (1 << 60,) * 4):
+        vector, body = statement_vector(
+            12, seeds[1], b"petals-rcpt-1", [debtor, creditor],
+            list(zip((4, 8, 8, 8, 8), values)))
+        receipts.append(dict(zip(("epoch", "sequence", "bytes", "mills", "time"), values),
+                             **vector))
+        if len(receipts) == 1:
+            first = body
+    trio = [creditor, third, debtor]
+    assign, _ = statement_vector(
+        14, seeds[0], b"petals-asgn-1", trio, [(8, 7), (8, 5000), (8, 1700000120)])
+    reply, _ = statement_vector(15, seeds[1], b"petals-asck-1", trio, [(8, 7), (8, 4000)])
+    ask = always(14, b"".join(
+        [data_field(1 + i, part) for i, part in enumerate(
+            [sha256(b"petalsfs credit v1")] + trio)] + [number(6, 5000)]))
+    side = number(1, 3) + number(2, 16384) + number(3, 16000)
+    requests = []
+    for price in (None, 0, 500, 4000):
+        body = (number(1, 9) + data_field(2, bytes(range(20))) + number(3, 2) + number(4, 5)
+                + number(5, 3) + number(6, 4) + number(7, 1))
+        if price is not None:
+            body += varint(8 << 3) + varint(price)
+        requests.append({"price": price, "message": always(7, body).hex()})
+    return {
+        "network": sha256(b"petalsfs credit v1").hex(), "creditorSeed": seeds[0].hex(),
+        "debtorSeed": seeds[1].hex(), "beneficiarySeed": seeds[2].hex(),
+        "receipts": receipts, "assign": assign, "reply": reply, "ask": ask.hex(),
+        "terms": always(16, number(1, 3) + number(2, 1000) + number(3, 4000)
+                        + number(4, 131072) + number(5, 262144)).hex(),
+        "emptyBalance": always(13, always(1, b"") + always(2, b"")).hex(),
+        "balance": always(13, always(1, side) + always(2, b"") + always(3, first)).hex(),
+        "requests": requests,
+    }
+
+
 # --- A manifest ----------------------------------------------------------------------------------
 
 CONFIG = b'{"layers": 2}\n'
@@ -574,7 +639,7 @@ def vectors():
         "keys": keys_vector(), "stream": stream_vector(), "documents": document_vector(),
         "trees": tree_vector(), "parity": parity_vector(), "blobs": blobs,
         "records": record_vectors(), "getRecords": get_record_vectors(),
-        "announcements": announcement_vectors(),
+        "announcements": announcement_vectors(), "credit": credit_vector(),
         "catalogues": [catalogue_vector(sha256(b"owner"), sha256(b"delegate"))],
         "manifests": [manifest_vector(seed, blobs[0]),
                       manifest_vector(seed, blobs[0], sha256(b"private read key"))],

@@ -193,6 +193,7 @@ final class NodeService: Sendable {
         case .evict(let name): .evicted(try await evict(name, progress: progress))
         case .verify(let name): .verified(try await verify(name, progress: progress))
         case .status: .status(status())
+        case .credits: .credits(try credits())
         case .limit(let rate, let times): try limitUploads(rate: rate, times: times)
         case .unmount: try unmount()
         case .catalogue(let request): try perform(request)

@@ -273,6 +273,7 @@ struct Status: AsyncParsableCommand {
                 + "\(ByteCount(node.servedBytes)) served, \(node.rebuiltCells) cells rebuilt, "
                 + "\(node.damagedLeaves) damaged")
         Terminal.print("upload   \(node.upload.text)")
+        for waiter in node.upload.waiters { Terminal.print("waits    \(waiter.text)") }
         Terminal.print(
             "memory   \(ByteCount(node.memoryHot)) waiting to be read, "
                 + "\(ByteCount(node.memoryUnderWay)) under way, of \(ByteCount(node.memoryLimit))")

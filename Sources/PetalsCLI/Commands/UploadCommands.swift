@@ -71,6 +71,7 @@ extension NodeStatus.Upload {
         let limit = limit.map { $0 == 0 ? "nothing is sent" : "limit \(ByteCount($0))/s" }
         return "\(limit ?? "no limit"), \(ByteCount(rate))/s lately, \(ByteCount(bytes)) in all"
             + (waiting > 0 ? ", \(waiting) requests wait" : "")
+            + (contended ? "; contended" : "")
             + (times.isEmpty ? "" : "; times \(times)")
     }
 }

@@ -17,6 +17,7 @@ enum ControlRequest: Codable, Sendable {
     case evict(name: String)
     case verify(name: String?)
     case status
+    case credits
     case limit(rate: String, times: String?)
     case unmount
     case catalogue(CatalogueRequest)
@@ -84,6 +85,7 @@ enum ControlResult: Codable, Sendable {
     case evicted(EvictedModel)
     case verified(VerifySummary)
     case status(StatusSummary)
+    case credits(CreditStatus)
     case catalogue(CatalogueDetails)
     case catalogues([CatalogueSummary])
     case text(String)

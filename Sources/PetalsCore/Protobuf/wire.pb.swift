@@ -225,13 +225,52 @@ nonisolated struct PBControl: Sendable {
     set {message = .catalogueNews(newValue)}
   }
 
-  /// 12 to 16 are kept for Receipt, Balance, Assign, AssignAck and Terms.
   var pledges: PBPledges {
     get {
       if case .pledges(let v)? = message {return v}
       return PBPledges()
     }
     set {message = .pledges(newValue)}
+  }
+
+  var receipt: PBReceipt {
+    get {
+      if case .receipt(let v)? = message {return v}
+      return PBReceipt()
+    }
+    set {message = .receipt(newValue)}
+  }
+
+  var balance: PBBalance {
+    get {
+      if case .balance(let v)? = message {return v}
+      return PBBalance()
+    }
+    set {message = .balance(newValue)}
+  }
+
+  var assign: PBAssign {
+    get {
+      if case .assign(let v)? = message {return v}
+      return PBAssign()
+    }
+    set {message = .assign(newValue)}
+  }
+
+  var assignAck: PBAssignAck {
+    get {
+      if case .assignAck(let v)? = message {return v}
+      return PBAssignAck()
+    }
+    set {message = .assignAck(newValue)}
+  }
+
+  var terms: PBTerms {
+    get {
+      if case .terms(let v)? = message {return v}
+      return PBTerms()
+    }
+    set {message = .terms(newValue)}
   }
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -253,8 +292,12 @@ nonisolated struct PBControl: Sendable {
     case peerExchange(PBPeerExchange)
     case followCatalogues(PBFollowCatalogues)
     case catalogueNews(PBCatalogueNews)
-    /// 12 to 16 are kept for Receipt, Balance, Assign, AssignAck and Terms.
     case pledges(PBPledges)
+    case receipt(PBReceipt)
+    case balance(PBBalance)
+    case assign(PBAssign)
+    case assignAck(PBAssignAck)
+    case terms(PBTerms)
 
   }
 
@@ -415,9 +458,21 @@ nonisolated struct PBRequest: Sendable {
   /// no read waits for it
   var bulk: Bool = false
 
+  /// mills for 1 KiB that the sender pays; that of Terms where it says none
+  var price: UInt32 {
+    get {_price ?? 0}
+    set {_price = newValue}
+  }
+  /// Returns true if `price` has been explicitly set.
+  var hasPrice: Bool {self._price != nil}
+  /// Clears the value of `price`. Subsequent reads from it will return its default value.
+  mutating func clearPrice() {self._price = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
+
+  fileprivate var _price: UInt32? = nil
 }
 
 nonisolated struct PBCancel: Sendable {
@@ -593,6 +648,195 @@ nonisolated struct PBPong: Sendable {
   init() {}
 }
 
+/// What a debtor has received of one creditor in all, in one epoch of the creditor's. The newest says
+/// all that earlier ones said.
+nonisolated struct PBReceipt: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 32 bytes
+  var network: Data = Data()
+
+  /// peer ids, 32 bytes each
+  var debtor: Data = Data()
+
+  var creditor: Data = Data()
+
+  var epoch: UInt32 = 0
+
+  var sequence: UInt64 = 0
+
+  /// verified
+  var bytes: UInt64 = 0
+
+  var mills: UInt64 = 0
+
+  /// seconds since 1970
+  var time: UInt64 = 0
+
+  /// the debtor's
+  var publicKey: Data = Data()
+
+  var signature: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// What the sender's books say of the receiver, after Hello.
+nonisolated struct PBBalance: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// the sender owes for it
+  var received: PBBalanceSide {
+    get {_received ?? PBBalanceSide()}
+    set {_received = newValue}
+  }
+  /// Returns true if `received` has been explicitly set.
+  var hasReceived: Bool {self._received != nil}
+  /// Clears the value of `received`. Subsequent reads from it will return its default value.
+  mutating func clearReceived() {self._received = nil}
+
+  /// the receiver owes for it
+  var given: PBBalanceSide {
+    get {_given ?? PBBalanceSide()}
+    set {_given = newValue}
+  }
+  /// Returns true if `given` has been explicitly set.
+  var hasGiven: Bool {self._given != nil}
+  /// Clears the value of `given`. Subsequent reads from it will return its default value.
+  mutating func clearGiven() {self._given = nil}
+
+  /// the newest that the receiver signed for the sender, if there is one
+  var receipt: PBReceipt {
+    get {_receipt ?? PBReceipt()}
+    set {_receipt = newValue}
+  }
+  /// Returns true if `receipt` has been explicitly set.
+  var hasReceipt: Bool {self._receipt != nil}
+  /// Clears the value of `receipt`. Subsequent reads from it will return its default value.
+  mutating func clearReceipt() {self._receipt = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _received: PBBalanceSide? = nil
+  fileprivate var _given: PBBalanceSide? = nil
+  fileprivate var _receipt: PBReceipt? = nil
+}
+
+nonisolated struct PBBalanceSide: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// the giver's
+  var epoch: UInt32 = 0
+
+  var bytes: UInt64 = 0
+
+  var mills: UInt64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// Gives a part of what the receiver owes the sender to a third. Without public key and signature, and
+/// from the beneficiary to the creditor, it asks for that.
+nonisolated struct PBAssign: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 32 bytes
+  var network: Data = Data()
+
+  /// peer ids, 32 bytes each
+  var creditor: Data = Data()
+
+  var beneficiary: Data = Data()
+
+  var debtor: Data = Data()
+
+  var serial: UInt64 = 0
+
+  var mills: UInt64 = 0
+
+  /// seconds since 1970
+  var expiry: UInt64 = 0
+
+  /// the creditor's
+  var publicKey: Data = Data()
+
+  var signature: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// The debtor's answer, to the creditor and to the beneficiary.
+nonisolated struct PBAssignAck: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 32 bytes
+  var network: Data = Data()
+
+  /// peer ids, 32 bytes each
+  var creditor: Data = Data()
+
+  var beneficiary: Data = Data()
+
+  var debtor: Data = Data()
+
+  var serial: UInt64 = 0
+
+  /// mills; 0: refused
+  var accepted: UInt64 = 0
+
+  /// the debtor's
+  var publicKey: Data = Data()
+
+  var signature: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// What a server asks for what it sends, and when it wants receipts.
+nonisolated struct PBTerms: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var epoch: UInt32 = 0
+
+  /// mills for 1 KiB, 1 to 4000
+  var price: UInt32 = 0
+
+  /// of what is rare
+  var priceMax: UInt32 = 0
+
+  /// a receipt is due when so many bytes have come since the last
+  var quantum: UInt32 = 0
+
+  /// bytes that may be on their way without a receipt
+  var window: UInt32 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "petals"
@@ -603,7 +847,7 @@ nonisolated extension PBRefusal: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Control"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}join\0\u{1}leave\0\u{1}holdings\0\u{3}get_document\0\u{3}get_cell_layer\0\u{1}request\0\u{1}cancel\0\u{1}refuse\0\u{1}ping\0\u{1}pong\0\u{4}\u{6}peer_exchange\0\u{3}follow_catalogues\0\u{3}catalogue_news\0\u{1}damaged\0\u{3}get_record\0\u{1}pledges\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}join\0\u{1}leave\0\u{1}holdings\0\u{3}get_document\0\u{3}get_cell_layer\0\u{1}request\0\u{1}cancel\0\u{1}refuse\0\u{1}ping\0\u{1}pong\0\u{1}receipt\0\u{1}balance\0\u{1}assign\0\u{3}assign_ack\0\u{1}terms\0\u{3}peer_exchange\0\u{3}follow_catalogues\0\u{3}catalogue_news\0\u{1}damaged\0\u{3}get_record\0\u{1}pledges\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -754,6 +998,71 @@ nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .pong(v)
         }
       }()
+      case 12: try {
+        var v: PBReceipt?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .receipt(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .receipt(v)
+        }
+      }()
+      case 13: try {
+        var v: PBBalance?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .balance(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .balance(v)
+        }
+      }()
+      case 14: try {
+        var v: PBAssign?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .assign(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .assign(v)
+        }
+      }()
+      case 15: try {
+        var v: PBAssignAck?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .assignAck(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .assignAck(v)
+        }
+      }()
+      case 16: try {
+        var v: PBTerms?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .terms(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .terms(v)
+        }
+      }()
       case 17: try {
         var v: PBPeerExchange?
         var hadOneofValue = false
@@ -886,6 +1195,26 @@ nonisolated extension PBControl: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .pong?: try {
       guard case .pong(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .receipt?: try {
+      guard case .receipt(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
+    case .balance?: try {
+      guard case .balance(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+    }()
+    case .assign?: try {
+      guard case .assign(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+    }()
+    case .assignAck?: try {
+      guard case .assignAck(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
+    }()
+    case .terms?: try {
+      guard case .terms(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
     }()
     case .peerExchange?: try {
       guard case .peerExchange(let v)? = self.message else { preconditionFailure() }
@@ -1220,7 +1549,7 @@ nonisolated extension PBGetCellLayer: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension PBRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Request"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}topic\0\u{1}shard\0\u{1}cell\0\u{3}first_leaf\0\u{3}leaf_count\0\u{1}bulk\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}topic\0\u{1}shard\0\u{1}cell\0\u{3}first_leaf\0\u{3}leaf_count\0\u{1}bulk\0\u{1}price\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1235,12 +1564,17 @@ nonisolated extension PBRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.firstLeaf) }()
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self.leafCount) }()
       case 7: try { try decoder.decodeSingularBoolField(value: &self.bulk) }()
+      case 8: try { try decoder.decodeSingularUInt32Field(value: &self._price) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.request != 0 {
       try visitor.visitSingularUInt32Field(value: self.request, fieldNumber: 1)
     }
@@ -1262,6 +1596,9 @@ nonisolated extension PBRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if self.bulk != false {
       try visitor.visitSingularBoolField(value: self.bulk, fieldNumber: 7)
     }
+    try { if let v = self._price {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 8)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1273,6 +1610,7 @@ nonisolated extension PBRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if lhs.firstLeaf != rhs.firstLeaf {return false}
     if lhs.leafCount != rhs.leafCount {return false}
     if lhs.bulk != rhs.bulk {return false}
+    if lhs._price != rhs._price {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1642,6 +1980,350 @@ nonisolated extension PBPong: SwiftProtobuf.Message, SwiftProtobuf._MessageImple
 
   static func ==(lhs: PBPong, rhs: PBPong) -> Bool {
     if lhs.token != rhs.token {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBReceipt: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Receipt"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}network\0\u{1}debtor\0\u{1}creditor\0\u{1}epoch\0\u{1}sequence\0\u{1}bytes\0\u{1}mills\0\u{1}time\0\u{3}public_key\0\u{1}signature\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.network) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.debtor) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.creditor) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.epoch) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.sequence) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.bytes) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.mills) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.time) }()
+      case 9: try { try decoder.decodeSingularBytesField(value: &self.publicKey) }()
+      case 10: try { try decoder.decodeSingularBytesField(value: &self.signature) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.network.isEmpty {
+      try visitor.visitSingularBytesField(value: self.network, fieldNumber: 1)
+    }
+    if !self.debtor.isEmpty {
+      try visitor.visitSingularBytesField(value: self.debtor, fieldNumber: 2)
+    }
+    if !self.creditor.isEmpty {
+      try visitor.visitSingularBytesField(value: self.creditor, fieldNumber: 3)
+    }
+    if self.epoch != 0 {
+      try visitor.visitSingularUInt32Field(value: self.epoch, fieldNumber: 4)
+    }
+    if self.sequence != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sequence, fieldNumber: 5)
+    }
+    if self.bytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.bytes, fieldNumber: 6)
+    }
+    if self.mills != 0 {
+      try visitor.visitSingularUInt64Field(value: self.mills, fieldNumber: 7)
+    }
+    if self.time != 0 {
+      try visitor.visitSingularUInt64Field(value: self.time, fieldNumber: 8)
+    }
+    if !self.publicKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.publicKey, fieldNumber: 9)
+    }
+    if !self.signature.isEmpty {
+      try visitor.visitSingularBytesField(value: self.signature, fieldNumber: 10)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBReceipt, rhs: PBReceipt) -> Bool {
+    if lhs.network != rhs.network {return false}
+    if lhs.debtor != rhs.debtor {return false}
+    if lhs.creditor != rhs.creditor {return false}
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.sequence != rhs.sequence {return false}
+    if lhs.bytes != rhs.bytes {return false}
+    if lhs.mills != rhs.mills {return false}
+    if lhs.time != rhs.time {return false}
+    if lhs.publicKey != rhs.publicKey {return false}
+    if lhs.signature != rhs.signature {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBBalance: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Balance"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}received\0\u{1}given\0\u{1}receipt\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._received) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._given) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._receipt) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._received {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._given {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._receipt {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBBalance, rhs: PBBalance) -> Bool {
+    if lhs._received != rhs._received {return false}
+    if lhs._given != rhs._given {return false}
+    if lhs._receipt != rhs._receipt {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBBalanceSide: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".BalanceSide"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}bytes\0\u{1}mills\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.epoch) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.bytes) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.mills) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.epoch != 0 {
+      try visitor.visitSingularUInt32Field(value: self.epoch, fieldNumber: 1)
+    }
+    if self.bytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.bytes, fieldNumber: 2)
+    }
+    if self.mills != 0 {
+      try visitor.visitSingularUInt64Field(value: self.mills, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBBalanceSide, rhs: PBBalanceSide) -> Bool {
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.bytes != rhs.bytes {return false}
+    if lhs.mills != rhs.mills {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBAssign: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Assign"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}network\0\u{1}creditor\0\u{1}beneficiary\0\u{1}debtor\0\u{1}serial\0\u{1}mills\0\u{1}expiry\0\u{3}public_key\0\u{1}signature\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.network) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.creditor) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.beneficiary) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.debtor) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.serial) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.mills) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.expiry) }()
+      case 8: try { try decoder.decodeSingularBytesField(value: &self.publicKey) }()
+      case 9: try { try decoder.decodeSingularBytesField(value: &self.signature) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.network.isEmpty {
+      try visitor.visitSingularBytesField(value: self.network, fieldNumber: 1)
+    }
+    if !self.creditor.isEmpty {
+      try visitor.visitSingularBytesField(value: self.creditor, fieldNumber: 2)
+    }
+    if !self.beneficiary.isEmpty {
+      try visitor.visitSingularBytesField(value: self.beneficiary, fieldNumber: 3)
+    }
+    if !self.debtor.isEmpty {
+      try visitor.visitSingularBytesField(value: self.debtor, fieldNumber: 4)
+    }
+    if self.serial != 0 {
+      try visitor.visitSingularUInt64Field(value: self.serial, fieldNumber: 5)
+    }
+    if self.mills != 0 {
+      try visitor.visitSingularUInt64Field(value: self.mills, fieldNumber: 6)
+    }
+    if self.expiry != 0 {
+      try visitor.visitSingularUInt64Field(value: self.expiry, fieldNumber: 7)
+    }
+    if !self.publicKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.publicKey, fieldNumber: 8)
+    }
+    if !self.signature.isEmpty {
+      try visitor.visitSingularBytesField(value: self.signature, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBAssign, rhs: PBAssign) -> Bool {
+    if lhs.network != rhs.network {return false}
+    if lhs.creditor != rhs.creditor {return false}
+    if lhs.beneficiary != rhs.beneficiary {return false}
+    if lhs.debtor != rhs.debtor {return false}
+    if lhs.serial != rhs.serial {return false}
+    if lhs.mills != rhs.mills {return false}
+    if lhs.expiry != rhs.expiry {return false}
+    if lhs.publicKey != rhs.publicKey {return false}
+    if lhs.signature != rhs.signature {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBAssignAck: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".AssignAck"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}network\0\u{1}creditor\0\u{1}beneficiary\0\u{1}debtor\0\u{1}serial\0\u{1}accepted\0\u{3}public_key\0\u{1}signature\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.network) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.creditor) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.beneficiary) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.debtor) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.serial) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.accepted) }()
+      case 7: try { try decoder.decodeSingularBytesField(value: &self.publicKey) }()
+      case 8: try { try decoder.decodeSingularBytesField(value: &self.signature) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.network.isEmpty {
+      try visitor.visitSingularBytesField(value: self.network, fieldNumber: 1)
+    }
+    if !self.creditor.isEmpty {
+      try visitor.visitSingularBytesField(value: self.creditor, fieldNumber: 2)
+    }
+    if !self.beneficiary.isEmpty {
+      try visitor.visitSingularBytesField(value: self.beneficiary, fieldNumber: 3)
+    }
+    if !self.debtor.isEmpty {
+      try visitor.visitSingularBytesField(value: self.debtor, fieldNumber: 4)
+    }
+    if self.serial != 0 {
+      try visitor.visitSingularUInt64Field(value: self.serial, fieldNumber: 5)
+    }
+    if self.accepted != 0 {
+      try visitor.visitSingularUInt64Field(value: self.accepted, fieldNumber: 6)
+    }
+    if !self.publicKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.publicKey, fieldNumber: 7)
+    }
+    if !self.signature.isEmpty {
+      try visitor.visitSingularBytesField(value: self.signature, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBAssignAck, rhs: PBAssignAck) -> Bool {
+    if lhs.network != rhs.network {return false}
+    if lhs.creditor != rhs.creditor {return false}
+    if lhs.beneficiary != rhs.beneficiary {return false}
+    if lhs.debtor != rhs.debtor {return false}
+    if lhs.serial != rhs.serial {return false}
+    if lhs.accepted != rhs.accepted {return false}
+    if lhs.publicKey != rhs.publicKey {return false}
+    if lhs.signature != rhs.signature {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension PBTerms: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Terms"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}price\0\u{3}price_max\0\u{1}quantum\0\u{1}window\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.epoch) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.price) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.priceMax) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.quantum) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.window) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.epoch != 0 {
+      try visitor.visitSingularUInt32Field(value: self.epoch, fieldNumber: 1)
+    }
+    if self.price != 0 {
+      try visitor.visitSingularUInt32Field(value: self.price, fieldNumber: 2)
+    }
+    if self.priceMax != 0 {
+      try visitor.visitSingularUInt32Field(value: self.priceMax, fieldNumber: 3)
+    }
+    if self.quantum != 0 {
+      try visitor.visitSingularUInt32Field(value: self.quantum, fieldNumber: 4)
+    }
+    if self.window != 0 {
+      try visitor.visitSingularUInt32Field(value: self.window, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: PBTerms, rhs: PBTerms) -> Bool {
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.price != rhs.price {return false}
+    if lhs.priceMax != rhs.priceMax {return false}
+    if lhs.quantum != rhs.quantum {return false}
+    if lhs.window != rhs.window {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

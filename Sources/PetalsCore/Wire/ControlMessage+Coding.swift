@@ -40,14 +40,7 @@ extension ControlMessage {
                 request: refuse.request,
                 Refusal(rawValue: UInt32(clamping: refuse.reason.rawValue)) ?? .unspecified)
         case .damaged(let damaged): self = .damaged(request: damaged.request)
-        case .peerExchange(let exchange):
-            guard exchange.peers.count <= Limits.exchangedPeersMax else {
-                throw PetalsError(
-                    .limitExceeded, "a peer tells of \(exchange.peers.count) others at once")
-            }
-            var peers: [ExchangedPeer] = []
-            for peer in exchange.peers { peers.append(try ExchangedPeer(message: peer)) }
-            self = .peerExchange(peers)
+        case .peerExchange(let exchange): self = .peerExchange(try Self.peers(exchange))
         case .pledges(let pledges): self = try Self.pledges(pledges)
         case .followCatalogues(let follow): self = .followCatalogues(try Self.topics(follow))
         case .catalogueNews(let news):
@@ -55,10 +48,27 @@ extension ControlMessage {
                 throw PetalsError(.limitExceeded, "a peer tells of a catalogue's head at length")
             }
             self = .catalogueNews(try Topic(field: news.topic), Array(news.head))
+        case .receipt(let receipt): self = .receipt(try SignedReceipt(message: receipt))
+        case .balance(let balance): self = .balance(try CreditBalance(message: balance))
+        case .assign(let assign): self = try Self.assign(assign)
+        case .assignAck(let reply): self = try Self.assignReply(reply)
+        case .terms(let terms): self = .terms(try CreditTerms(message: terms))
         case .ping(let ping): self = .ping(ping.token)
         case .pong(let pong): self = .pong(pong.token)
         case nil: self = .unknown
         }
+    }
+
+    private static func peers(
+        _ exchange: PBPeerExchange
+    ) throws(PetalsError) -> [ExchangedPeer] {
+        guard exchange.peers.count <= Limits.exchangedPeersMax else {
+            throw PetalsError(
+                .limitExceeded, "a peer tells of \(exchange.peers.count) others at once")
+        }
+        var peers: [ExchangedPeer] = []
+        for peer in exchange.peers { peers.append(try ExchangedPeer(message: peer)) }
+        return peers
     }
 
     private static func topics(_ follow: PBFollowCatalogues) throws(PetalsError) -> [Topic] {
@@ -111,6 +121,12 @@ extension ControlMessage {
         case .catalogueNews(let topic, let head):
             message.catalogueNews.topic = Data(topic.bytes)
             message.catalogueNews.head = Data(head)
+        case .receipt(let receipt): message.receipt = receipt.message
+        case .balance(let balance): message.balance = balance.message
+        case .assign(let signed): message.assign = signed.statement.message(signed)
+        case .askAssignment(let assignment): message.assign = assignment.message(nil)
+        case .assignReply(let signed): message.assignAck = signed.message
+        case .terms(let terms): message.terms = terms.message
         case .ping(let token): message.ping.token = token
         case .pong(let token): message.pong.token = token
         case .unknown: break
@@ -190,6 +206,10 @@ extension ControlMessage.LeafRequest {
             shard: ShardIndex(Int(message.shard)), cell: CellIndex(Int(message.cell)))
         leaves = first..<first + count
         bulk = message.bulk
+        price = message.hasPrice ? Int(message.price) : nil
+        guard (0...CreditTerms.highestPrice).contains(price ?? 0) else {
+            throw PetalsError(.corrupt, "a request offers more than any price")
+        }
     }
 
     var message: PBRequest {
@@ -201,6 +221,7 @@ extension ControlMessage.LeafRequest {
         message.firstLeaf = UInt32(clamping: leaves.lowerBound)
         message.leafCount = UInt32(clamping: leaves.count)
         message.bulk = bulk
+        if let price { message.price = UInt32(clamping: price) }
         return message
     }
 }

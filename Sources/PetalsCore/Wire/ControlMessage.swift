@@ -28,6 +28,21 @@ package enum ControlMessage: Hashable, Sendable {
     ///
     /// As it came, since one of a later version ends no connection.
     case catalogueNews(Topic, [UInt8])
+    /// What the sender has received of the receiver in all, and owes.
+    ///
+    /// Apart in memory, as the other statements: they are long and rare, and each message would
+    /// have their size.
+    indirect case receipt(SignedReceipt)
+    /// What the sender's books say of the receiver.
+    indirect case balance(CreditBalance)
+    /// A creditor of the receiver gives its claim to a third.
+    indirect case assign(SignedAssignment)
+    /// The sender would like an assignment as this, from the receiver; nobody has signed it.
+    indirect case askAssignment(Assignment)
+    /// What became of an assignment.
+    indirect case assignReply(SignedAssignmentReply)
+    /// What the sender asks for what it sends.
+    indirect case terms(CreditTerms)
     case ping(UInt64)
     case pong(UInt64)
     /// A message of a later version: to be skipped.
@@ -74,15 +89,20 @@ package enum ControlMessage: Hashable, Sendable {
         package let leaves: Range<Int>
         /// No read waits for it.
         package let bulk: Bool
+        /// Mills for 1 KiB that the sender pays, at most `CreditTerms.highestPrice`; 0: nothing,
+        /// for what is sent while nobody else wants any; nil: what the receiver's terms say.
+        package let price: Int?
 
         package init(
-            request: UInt32, topic: Topic, address: CellAddress, leaves: Range<Int>, bulk: Bool
+            request: UInt32, topic: Topic, address: CellAddress, leaves: Range<Int>, bulk: Bool,
+            price: Int? = nil
         ) {
             self.request = request
             self.topic = topic
             self.address = address
             self.leaves = leaves
             self.bulk = bulk
+            self.price = price
         }
     }
 

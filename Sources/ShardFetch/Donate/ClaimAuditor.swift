@@ -95,6 +95,7 @@ final class ClaimAuditor: Sendable {
             return .lied
         }
         connection.noteProven()
+        engine.credit.received(leaves: 1, of: session.id, price: nil, from: connection)
         return .proved
     }
 

@@ -53,7 +53,11 @@ extension Donor {
         _ shard: ShardIndex, of session: BlobSession, _ way: DonationPlan.Way
     ) async -> Bool {
         session.rebuilds.wrappingAdd(1, ordering: .relaxed)
-        defer { session.rebuilds.wrappingSubtract(1, ordering: .relaxed) }
+        _ = session.copied.withLock { $0.insert(shard) }
+        defer {
+            _ = session.copied.withLock { $0.remove(shard) }
+            session.rebuilds.wrappingSubtract(1, ordering: .relaxed)
+        }
         let progress = Progress()
         let cells = cellsAtOnce(session, way)
         let isFetched = await withTaskGroup(of: Bool?.self) { group in

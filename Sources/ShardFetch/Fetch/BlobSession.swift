@@ -13,6 +13,8 @@ package final class BlobSession: Sendable {
     /// Shards of the blob that are being rebuilt for others: what comes for that alone is not
     /// stored.
     let rebuilds = Atomic<Int>(0)
+    /// Shards that a donor is getting for others.
+    let copied = Mutex<Set<ShardIndex>>([])
     /// Whether a donor wants to know who holds anything of it.
     let isWatched = Atomic<Bool>(false)
 

@@ -143,7 +143,7 @@ extension FetchEngine {
         // Cancelled, or answered twice: not wanted, and no offence.
         guard let (session, address, leaves) = expected,
             leaves.isSuperset(of: LeafSet(header.leaves))
-        else { return }
+        else { return payLate(header, proof: proof, bytes: bytes, from: connection) }
         pool.submit { [self] poolState in
             guard case .active = poolState else { return }
             guard let layer = session.stored.layer(of: address.shard) else {
@@ -167,10 +167,17 @@ extension FetchEngine {
             }
             metrics.verifiedBytes.wrappingAdd(bytes.count, ordering: .relaxed)
             connection.noteProven()
-            deliver(verified, session: session) {
-                $0.scheduler.arrived(
-                    header.request, leaves: LeafSet(header.leaves), now: MonotonicClock.now)
+            var owed = 0
+            var price: Int?
+            let came = LeafSet(header.leaves)
+            deliver(verified, session: session) { state in
+                owed = state.scheduler.arrived(
+                    header.request, leaves: came, now: MonotonicClock.now)
+                // It was cancelled while it was checked.
+                if owed == 0 { owed = state.scheduler.arrivedLate(header.request, leaves: came) }
+                price = state.prices[header.request]
             }
+            credit.received(leaves: owed, of: session.id, price: price, from: connection)
         }
     }
 

@@ -22,6 +22,7 @@ package final class FetchEngine: Sendable {
         var tickets: [FetchScheduler.CellKey: [ReadTicket]] = [:]
         var nextHandle = 1
         var ticking = false
+        var prices = RequestPrices()
         /// What was decided and not carried out yet, in the order of the decisions.
         var outbox: [Work] = []
     }
@@ -37,6 +38,7 @@ package final class FetchEngine: Sendable {
     let pool: NIOThreadPool
     let logger: Logger
     let today: @Sendable () -> UInt32
+    let credit: CreditKeeper
     /// Told about a peer that lied; closes its connections and remembers it.
     let blame: @Sendable (PeerConnection, String) -> Void
     /// When it was last said that reading goes on without the cache.
@@ -48,12 +50,13 @@ package final class FetchEngine: Sendable {
 
     init(
         pool: NIOThreadPool, logger: Logger, memory: MemoryBudget = .standard,
-        today: @escaping @Sendable () -> UInt32 = { UTCDay.today },
+        today: @escaping @Sendable () -> UInt32 = { UTCDay.today }, credit: CreditKeeper,
         blame: @escaping @Sendable (PeerConnection, String) -> Void
     ) {
         self.pool = pool
         self.logger = logger
         self.today = today
+        self.credit = credit
         self.blame = blame
         state = UnfairLock(State(scheduler: FetchScheduler(bulkBytesMax: memory.underWayBytes)))
         hot = HotCells(bytesMax: memory.hotBytes)
@@ -224,7 +227,7 @@ package final class FetchEngine: Sendable {
             let startTicking = !state.ticking && !state.scheduler.isIdle
             if startTicking { state.ticking = true }
             for action in actions {
-                if let work = Self.work(for: action, in: state) { state.outbox.append(work) }
+                if let work = Self.work(for: action, in: &state) { state.outbox.append(work) }
             }
             return (!state.outbox.isEmpty, startTicking)
         }
@@ -238,20 +241,23 @@ package final class FetchEngine: Sendable {
         case rebuild(BlobSession, CellAddress, columns: [Int])
     }
 
-    private static func work(for action: FetchScheduler.Action, in state: State) -> Work? {
+    private static func work(for action: FetchScheduler.Action, in state: inout State) -> Work? {
+        let joined = state.joined
         func topic(_ peer: PeerConnection.ID, _ blob: FetchScheduler.BlobHandle) -> Topic? {
-            state.joined[peer]?.first { $0.blob == blob }?.topic
+            joined[peer]?.first { $0.blob == blob }?.topic
         }
         switch action {
         case .request(let id, let peer, let key, let leaves, let bulk):
             guard let connection = state.connections[peer], let topic = topic(peer, key.blob)
             else { return nil }
+            let price = price(of: key, bulk: bulk, in: state) ?? connection.credit.offer
+            if let price { state.prices.note(price, of: id) }
             return .send(
                 connection,
                 .request(
                     .init(
                         request: id, topic: topic, address: key.address, leaves: leaves,
-                        bulk: bulk)))
+                        bulk: bulk, price: price)))
         case .requestLayer(let id, let peer, let key):
             guard let connection = state.connections[peer], let topic = topic(peer, key.blob)
             else { return nil }
@@ -290,7 +296,10 @@ package final class FetchEngine: Sendable {
                 }
             }
         }
-        for (connection, list) in messages.values { connection.send(list) }
+        for (connection, list) in messages.values {
+            connection.send(list)
+            credit.requested(of: connection)
+        }
     }
 
     /// Looks at the clock twenty times a second for as long as anything is wanted.

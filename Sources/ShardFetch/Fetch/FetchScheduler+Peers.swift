@@ -62,6 +62,7 @@ extension FetchScheduler {
         if found.bulk { bulkBytes -= bytes }
         jobs[found.key]?.requests.removeAll { $0 == request }
         if cancel, !found.leaves.isEmpty, peers[found.peer] != nil {
+            cancelled.note(request, found)
             pendingActions.append(.cancel(request, found.peer))
         }
     }

@@ -154,6 +154,7 @@ package struct FetchScheduler {
     var peers: [Peer: PeerModel] = [:]
     var jobs: [CellKey: Job] = [:]
     var requests: [UInt32: Request] = [:]
+    var cancelled = CancelledRequests()
     var layerRequests: [UInt32: (peer: Peer, key: ShardKey)] = [:]
     var demandQueue: Deque<CellKey> = []
     var bulkQueue: Deque<CellKey> = []
@@ -236,10 +237,16 @@ package struct FetchScheduler {
     }
 
     /// Leaves came and were verified; what comes twice counts once.
-    package mutating func arrived(_ request: UInt32, leaves came: LeafSet, now: Instant) {
-        guard var found = requests[request] else { return }
+    ///
+    /// - Returns: how many leaves of the request had not come before, for which their sender is
+    ///   owed.
+    @discardableResult
+    package mutating func arrived(
+        _ request: UInt32, leaves came: LeafSet, now: Instant
+    ) -> Int {
+        guard var found = requests[request] else { return 0 }
         let leaves = came.intersection(found.leaves)
-        guard !leaves.isEmpty else { return }
+        guard !leaves.isEmpty else { return 0 }
         let bytes = leaves.count * Limits.leafBytes
         deliveredBytes += bytes
         peers[found.peer]?.delivered(bytes, sentAt: found.sentAt, now: now)
@@ -248,6 +255,7 @@ package struct FetchScheduler {
         requests[request] = found
         if found.leaves.isEmpty { drop(request: request, cancel: false) }
         got(found.key, leaves)
+        return leaves.count
     }
 
     /// Leaves of a cell are here now, from wherever.

@@ -13,6 +13,7 @@ final class ConnectionRouter: PeerConnectionDelegate {
         /// Nil for a node that does not donate.
         var donor: Donor?
         var catalogues: CatalogueExchange?
+        var credit: CreditKeeper?
     }
 
     private let state = Mutex(State())
@@ -27,7 +28,7 @@ final class ConnectionRouter: PeerConnectionDelegate {
     /// Names the receivers; before the first connection.
     func connect(
         engine: FetchEngine, documents: DocumentFetcher, server: ShardServer,
-        discovery: Discovery, catalogues: CatalogueExchange
+        discovery: Discovery, catalogues: CatalogueExchange, credit: CreditKeeper
     ) {
         state.withLock { state in
             state.engine = engine
@@ -35,6 +36,7 @@ final class ConnectionRouter: PeerConnectionDelegate {
             state.server = server
             state.discovery = discovery
             state.catalogues = catalogues
+            state.credit = credit
         }
     }
 
@@ -80,6 +82,8 @@ final class ConnectionRouter: PeerConnectionDelegate {
             return (state.server, state.documents, state.engine, state.catalogues, state.donor)
         }
         logger.info("connected with \(connection.peerID.short) at \(connection.address)")
+        // First: a peer is told what receipts are wanted before anything is sent to it.
+        state.withLock { $0.credit }?.connectionOpened(connection)
         donor?.connectionOpened(connection)
         server?.connectionOpened(connection)
         documents?.connectionOpened(connection)
@@ -97,10 +101,10 @@ final class ConnectionRouter: PeerConnectionDelegate {
             return
         }
         if donor?.receive(frame, from: connection) == true { return }
-        if case .control(let message) = frame,
-            state.withLock({ $0.catalogues })?.receive(message, from: connection) == true
-        {
-            return
+        if case .control(let message) = frame {
+            let (catalogues, credit) = state.withLock { ($0.catalogues, $0.credit) }
+            if catalogues?.receive(message, from: connection) == true { return }
+            if credit?.receive(message, from: connection) == true { return }
         }
         if case .control(let message) = frame,
             server?.receive(message, from: connection) == true
@@ -129,6 +133,8 @@ final class ConnectionRouter: PeerConnectionDelegate {
         engine?.connectionClosed(connection)
         discovery?.connectionClosed(connection)
         state.withLock { $0.catalogues }?.connectionClosed(connection)
+        // Last: what was checked until now is counted.
+        state.withLock { $0.credit }?.connectionClosed(connection)
     }
 
     /// Leaves a peer out that sent what it should not have: all its connections end.

@@ -29,6 +29,7 @@ package final class Node: Sendable {
     let router: ConnectionRouter
     let discovery: Discovery
     let catalogues: CatalogueExchange
+    let credit: CreditKeeper
     let dht: DistributedHashTable?
     private let state = Mutex(State())
 
@@ -66,16 +67,22 @@ package final class Node: Sendable {
         let router = ConnectionRouter(transport: transport, logger: logger)
         self.router = router
         let blame: @Sendable (PeerConnection, String) -> Void = { router.blame($0, $1) }
+        let credit = CreditKeeper(
+            identity: identity, registry: store.registry, pool: pool, logger: logger,
+            time: configuration.time)
+        self.credit = credit
         let engine = FetchEngine(
             pool: pool, logger: logger, memory: configuration.memory,
-            today: configuration.today, blame: blame)
+            today: configuration.today, credit: credit, blame: blame)
         self.engine = engine
         documents = DocumentFetcher(logger: logger, blame: blame)
         let server = ShardServer(
-            store: store, topics: topics, pool: pool, logger: logger, demand: engine.demand,
-            schedule: configuration.uploads, minuteOfDay: configuration.minuteOfDay)
+            store: store, topics: topics, pool: pool, logger: logger, credit: credit,
+            demand: engine.demand, schedule: configuration.uploads,
+            minuteOfDay: configuration.minuteOfDay)
         self.server = server
         engine.demand.whenOver { [weak server] in server?.demandIsOver() }
+        credit.whenRoom.withLock { $0 = { [weak server] in server?.hasRoom($0) } }
         catalogues = CatalogueExchange(
             registry: store.registry, documents: documents, pool: pool, logger: logger,
             today: configuration.today, time: configuration.time, blame: blame)
@@ -117,7 +124,8 @@ package final class Node: Sendable {
         pool.start()
         router.connect(
             engine: engine, documents: documents, server: server, discovery: discovery,
-            catalogues: catalogues)
+            catalogues: catalogues, credit: credit)
+        try credit.start()
         try startCatalogues()
         for blob in store.allBlobs() { announce(blob) }
         if let listen = configuration.listen {
@@ -129,12 +137,14 @@ package final class Node: Sendable {
         await discovery.start(listening: listening)
         let discovering = Task { [discovery] in await discovery.run() }
         let (server, catalogues, store, pool) = (server, catalogues, store, pool)
+        let credit = credit
         let teller = Task {
             var seconds = 0
             // Cancelled: the node is stopping and has nothing more to tell.
             while (try? await Task.sleep(for: .seconds(1))) != nil {
                 server.look()
                 server.tellHoldings()
+                credit.look()
                 catalogues.followDay()
                 seconds += 1
                 guard seconds % Self.sourceSeconds == 0 else { continue }
@@ -161,9 +171,11 @@ package final class Node: Sendable {
         }
         for task in tasks { task.cancel() }
         await transport.stopListening()
+        await credit.signOff()
         router.closeAll()
         for task in tasks { await task.value }
         await discovery.stop()
+        await credit.stop()
         do {
             try await pool.shutdownGracefully()
             try await group.shutdownGracefully()

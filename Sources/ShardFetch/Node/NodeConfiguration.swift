@@ -82,6 +82,21 @@ package struct NodeStatus: Sendable, Codable {
         package let rate: Int
         /// Requests that wait.
         package let waiting: Int
+        /// Whether more is wanted, by more than one peer, than the limit lets through.
+        package let contended: Bool
+        /// Peers of which requests wait.
+        package let waiters: [Waiter]
+    }
+
+    /// A peer that waits for what this node sends.
+    package struct Waiter: Sendable, Codable {
+        package let id: String
+        /// What it has to expect of a contended uplink: funded, overdrawn, newcomer or idle.
+        package let tier: String
+        /// Requests of it.
+        package let requests: Int
+        /// Whether it has to sign for what it had before it is sent more.
+        package let unpaid: Bool
     }
 
     package var peerID: String

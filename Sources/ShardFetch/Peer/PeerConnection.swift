@@ -26,6 +26,8 @@ package final class PeerConnection: Sendable {
     /// What the peer said of itself.
     package let hello: ControlMessage.Hello
 
+    /// What passes here, as far as somebody has to pay for it.
+    let credit = CreditMeter()
     let channel: any Channel
     private let proven = Atomic<Bool>(false)
     private static let nextID = Atomic<Int>(0)

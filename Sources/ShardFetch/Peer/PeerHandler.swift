@@ -68,6 +68,7 @@ final class PeerHandler: ChannelDuplexHandler {
     private var assembler = FrameAssembler()
     private var control: TokenBucket
     private var requests: TokenBucket
+    private var receipts: TokenBucket
     private var lastByteAt: Instant
     private var timers: [Scheduled<Void>] = []
     private var closeReason = "the peer closed the connection"
@@ -88,6 +89,8 @@ final class PeerHandler: ChannelDuplexHandler {
             rate: Limits.controlPerSecondMax, burst: 2 * Limits.controlPerSecondMax, now: now)
         requests = TokenBucket(
             rate: Limits.requestsPerSecondMax, burst: Limits.requestsPerSecondMax, now: now)
+        receipts = TokenBucket(
+            rate: Limits.receiptsPerSecondMax, burst: Limits.receiptsPerSecondMax, now: now)
         lastByteAt = now
     }
 
@@ -160,6 +163,8 @@ final class PeerHandler: ChannelDuplexHandler {
         // A reader of hundreds of files changes its topics as fast as it reads them.
         case .request, .cancel, .getCellLayer, .join, .leave:
             allowed = requests.take(now: lastByteAt)
+        // One a quantum of what this node sends.
+        case .receipt: allowed = receipts.take(now: lastByteAt)
         // Answers to what we asked, and bounded by that.
         case .refuse: allowed = true
         default: allowed = control.take(now: lastByteAt)

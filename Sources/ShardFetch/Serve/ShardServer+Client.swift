@@ -26,6 +26,8 @@ extension ShardServer {
         var documentBytes = 0
         var drain = DrainRate()
         private var isPumping = false
+        /// Whether what it asks for waits until it has signed for what it had.
+        var isUnpaid = false
 
         /// Bytes that may wait in a channel before the next request is looked at.
         private static let sendingBytesMax = 1 << 20
@@ -76,22 +78,44 @@ extension ShardServer {
             return request
         }
 
+        /// Puts what is left of a request back where it was; with nothing granted, all of the
+        /// peer's requests wait until it has signed.
+        mutating func putBack(_ request: ControlMessage.LeafRequest, isUnpaid: Bool) {
+            if request.bulk { bulk.prepend(request) } else { demand.prepend(request) }
+            self.isUnpaid = isUnpaid
+        }
+
+        /// The worker ends, unless there is room after all.
+        mutating func endPumping(hasRoom: Bool) {
+            isUnpaid = !hasRoom
+            isPumping = hasRoom
+        }
+
         private func isFree(_ pace: Pace) -> Bool {
-            switch pace {
+            guard !isUnpaid else { return false }
+            return switch pace {
             case .free: !demand.isEmpty || !bulk.isEmpty
             case .bulkWaits: !demand.isEmpty
             case .allWait: false
             }
         }
 
-        /// What waits for a turn; nil where nothing does, or enough is on its way.
-        func waiting(_ pace: Pace) -> UploadPlan.Waiting? {
+        /// Whether anything waits for a turn; not where enough is on its way, or has to be signed
+        /// for first.
+        func isWaiting(_ pace: Pace) -> Bool {
+            (pace == .allWait && !demand.isEmpty || pace != .free && !bulk.isEmpty)
+                && sendingBytes < Self.sendingBytesMax && !isUnpaid
+        }
+
+        /// What waits for a turn.
+        func waiting(_ pace: Pace, as standing: CreditStanding) -> UploadPlan.Waiting {
             let hasDemand = pace == .allWait && !demand.isEmpty
-            let hasBulk = pace != .free && !bulk.isEmpty
-            guard hasDemand || hasBulk, sendingBytes < Self.sendingBytesMax else { return nil }
+            // What is free waits for what is paid for.
+            let isFree = (hasDemand ? demand.first : bulk.first)?.price == 0
+            let hasBulk = !bulk.isEmpty && (!hasDemand || bulk.first?.price != 0)
             return UploadPlan.Waiting(
                 connection: connection.id, peer: connection.peerID, hasDemand: hasDemand,
-                hasBulk: hasBulk)
+                hasBulk: hasBulk, standing: isFree ? standing.ofFreeRequest : standing)
         }
 
         /// Takes the first request of a class for a turn, or its first leaves; the rest of it stays
@@ -100,7 +124,7 @@ extension ShardServer {
             let queue: WritableKeyPath<Client, Deque<ControlMessage.LeafRequest>> =
                 isBulk ? \.bulk : \.demand
             guard let whole = self[keyPath: queue].popFirst() else { return nil }
-            if answered.last?.request != whole.request { note(whole) }
+            note(whole)
             guard whole.leaves.count > leavesMax else { return whole }
             let cut = whole.leaves.lowerBound + leavesMax
             self[keyPath: queue].prepend(whole.with(leaves: cut..<whole.leaves.upperBound))
@@ -120,6 +144,8 @@ extension ShardServer {
         var waitingCount: Int { demand.count + bulk.count }
 
         private mutating func note(_ request: ControlMessage.LeafRequest) {
+            // The rest of one that was cut.
+            guard answered.last?.request != request.request else { return }
             if answered.count == Limits.requestsPerPeerMax { answered.removeFirst() }
             answered.append(request)
         }
@@ -140,7 +166,9 @@ extension ShardServer {
 
 extension ControlMessage.LeafRequest {
     /// The same for other leaves of the cell.
-    fileprivate func with(leaves: Range<Int>) -> Self {
-        Self(request: request, topic: topic, address: address, leaves: leaves, bulk: bulk)
+    func with(leaves: Range<Int>) -> Self {
+        Self(
+            request: request, topic: topic, address: address, leaves: leaves, bulk: bulk,
+            price: price)
     }
 }

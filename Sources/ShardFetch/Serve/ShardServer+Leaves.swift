@@ -101,31 +101,46 @@ extension ShardServer {
     private func next(
         _ connection: PeerConnection, _ hasWaited: inout Bool
     ) -> ControlMessage.LeafRequest? {
-        let pace = pace
-        hasWaited = pace != .free
-        return state.withLock { $0.clients[connection.id]?.next(pace) }
+        while true {
+            let pace = pace
+            hasWaited = pace != .free
+            guard let request = state.withLock({ $0.clients[connection.id]?.next(pace) }) else {
+                return nil
+            }
+            if let admitted = admit(request, connection) { return admitted }
+            // A receipt that came before the request was put back found nobody waiting.
+            let hasRoom = state.withLock { state in
+                let hasRoom = connection.credit.hasRoom(price: CreditKeeper.price(of: request))
+                state.clients[connection.id]?.endPumping(hasRoom: hasRoom)
+                return hasRoom
+            }
+            guard hasRoom else { return nil }
+        }
     }
 
     /// Reads what a request asks for and sends it.
     ///
-    /// - Parameter isTurn: whether it waited for its turn, and is charged for.
+    /// - Parameter standing: that of the peer where the request waited for its turn, and is
+    ///   charged for.
     func answer(
-        _ request: ControlMessage.LeafRequest, _ connection: PeerConnection, isTurn: Bool = false
+        _ request: ControlMessage.LeafRequest, _ connection: PeerConnection,
+        turnOf standing: CreditStanding? = nil
     ) {
         let bytes = request.leaves.count * Limits.leafBytes
         switch frames(for: request, connection) {
         case .failure(let refusal):
             settle(connection, owed: bytes, sending: 0)
+            credit.void(leaves: request.leaves.count, of: request, on: connection)
             // The rest of it, if it was cut.
-            if isTurn { cancel(request.request, connection) }
+            cancel(request.request, connection)
             connection.send(.refuse(request: request.request, refusal.reason))
         case .success(let frames):
             let began = MonotonicClock.now
             state.withLock { state in
-                if isTurn {
+                if let standing {
                     let sent = frames.reduce(0) { $0 + $1.0.readableBytes }
                     state.uploads.sent(
-                        sent, to: connection.peerID, bulk: request.bulk, now: began)
+                        sent, to: connection.peerID, as: standing, bulk: request.bulk, now: began)
                 }
                 if state.clients[connection.id]?.sendingBytes == 0 {
                     state.clients[connection.id]?.drain.begin(now: began)
@@ -172,6 +187,7 @@ extension ShardServer {
             state.clients[connection.id]?.drain.bulkFrameLeaves ?? Limits.bulkFrameLeavesMax
         }
         let step = request.bulk ? bulkLeaves : Limits.leavesPerCell
+        credit.gave(leaves: request.leaves.count, of: blob.id, for: request)
         var frames: [(ByteBuffer, Int)] = []
         do throws(PetalsError) {
             for start in stride(

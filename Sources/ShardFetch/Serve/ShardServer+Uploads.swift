@@ -60,32 +60,45 @@ extension ShardServer {
         pool.submit { [self] poolState in
             guard case .active = poolState else { return }
             var turn: Turn? = first
-            while let (request, connection) = turn {
-                answer(request, connection, isTurn: true)
+            while let (request, connection, standing) = turn {
+                if let admitted = admit(request, connection) {
+                    answer(admitted, connection, turnOf: standing)
+                } else if connection.credit.hasRoom(price: CreditKeeper.price(of: request)) {
+                    // A receipt that came before the request was put back found nobody waiting.
+                    hasRoom(connection)
+                }
                 turn = nextTurn(isBeginning: false)
             }
             if pace == .free { resume() }
         }
     }
 
-    private typealias Turn = (ControlMessage.LeafRequest, PeerConnection)
+    private typealias Turn = (ControlMessage.LeafRequest, PeerConnection, CreditStanding)
 
     /// The request whose turn it is; nil, and the worker's end, where there is none now.
     private func nextTurn(isBeginning: Bool) -> Turn? {
         let now = MonotonicClock.now
         let pace = pace
+        let standings = standings(pace)
         let (turn, timer) = state.withLock { state -> (Turn?, (PeerConnection, Instant)?) in
             guard !isBeginning || !state.isTakingTurns else { return (nil, nil) }
-            let waiting = state.clients.values.compactMap { $0.waiting(pace) }
-                .sorted { $0.connection < $1.connection }
+            let waiting = standings.compactMap { connection, standing in
+                state.clients[connection].flatMap {
+                    $0.isWaiting(pace) ? $0.waiting(pace, as: standing) : nil
+                }
+            }
             state.isTakingTurns = false
-            switch state.uploads.next(of: waiting, yields: demand.isWaiting, now: now) {
+            let decision = state.uploads.next(of: waiting, yields: demand.isWaiting, now: now)
+            if case .wait = decision { state.noteWait(now: now) }
+            credit.setContended(state.isContended(now: now))
+            switch decision {
             case .serve(let id, let bulk, let leavesMax):
                 guard let connection = state.clients[id]?.connection,
+                    let standing = waiting.first(where: { $0.connection == id })?.standing,
                     let request = state.clients[id]?.take(bulk: bulk, leavesMax: leavesMax)
                 else { return (nil, nil) }
                 state.isTakingTurns = true
-                return ((request, connection), nil)
+                return ((request, connection, standing), nil)
             case .wait(let seconds):
                 let at = now + seconds
                 if let settled = state.nextTurnAt, settled <= at { return (nil, nil) }
@@ -100,6 +113,19 @@ extension ShardServer {
         }
         if let (connection, seconds) = timer { wake(after: seconds, on: connection) }
         return turn
+    }
+
+    /// Who waits for a turn, in the order in which they came, and as what.
+    private func standings(
+        _ pace: Pace
+    ) -> [(connection: PeerConnection.ID, standing: CreditStanding)] {
+        let waiting = state.withLock { state in
+            state.clients.values.filter { $0.isWaiting(pace) }.map(\.connection)
+        }.sorted { $0.id < $1.id }
+        let standings = credit.standings(of: waiting)
+        return waiting.compactMap { connection in
+            standings[connection.id].map { (connection.id, $0) }
+        }
     }
 
     /// Looks for a turn again in a while; on the event loop of some connection, whose threads wait
@@ -130,8 +156,10 @@ extension ShardServer {
             if let (sent, seconds) = state.meter.note(bytes, now: now) {
                 state.uploads.measured(sent, in: seconds, now: now)
             }
+            credit.setContended(state.isContended(now: now))
         }
         followSchedule()
+        lookForRoom()
     }
 
     private func followSchedule() {
@@ -162,11 +190,20 @@ extension ShardServer {
     /// What is sent, for `petalsfs status`.
     func uploadStatus() -> NodeStatus.Upload {
         let limit = limit.load(ordering: .relaxed)
-        let (rate, waiting) = state.withLock { state in
-            (state.meter.rate, state.clients.values.reduce(0) { $0 + $1.waitingCount })
+        let (rate, clients) = state.withLock { state in
+            (state.meter.rate, state.clients.values.filter { $0.waitingCount > 0 })
+        }
+        let standings = credit.standings(of: clients.map(\.connection))
+        let waiters = clients.sorted { $0.connection.id < $1.connection.id }.map { client in
+            NodeStatus.Waiter(
+                id: Base32.encode(client.connection.peerID.bytes),
+                tier: "\(standings[client.connection.id]?.tier ?? .newcomer)",
+                requests: client.waitingCount, unpaid: client.isUnpaid)
         }
         return NodeStatus.Upload(
             limit: limit < 0 ? nil : limit, times: schedule.withLock { $0.times },
-            bytes: uploadedBytes.load(ordering: .relaxed), rate: rate, waiting: waiting)
+            bytes: uploadedBytes.load(ordering: .relaxed), rate: rate,
+            waiting: waiters.reduce(0) { $0 + $1.requests },
+            contended: credit.isContended, waiters: waiters)
     }
 }

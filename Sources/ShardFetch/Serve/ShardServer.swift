@@ -22,6 +22,8 @@ final class ShardServer: Sendable {
         var uploads: UploadPlan
         /// Whether a worker is taking turns; there is never more than one.
         var isTakingTurns = false
+        /// Until when what this node may send counts as contended.
+        var contendedUntil: Instant = -.infinity
         /// When the next turn is looked for, if that is settled.
         var nextTurnAt: Instant?
         var meter = UploadMeter()
@@ -36,6 +38,7 @@ final class ShardServer: Sendable {
     let records: RecordTable
     let store: Store
     let logger: Logger
+    let credit: CreditKeeper
     /// Bytes of leaves sent.
     let servedBytes = Atomic<Int>(0)
     /// Bytes that this node has left for donating; nil where it does not donate.
@@ -56,7 +59,7 @@ final class ShardServer: Sendable {
 
     init(
         store: Store, topics: TopicTable, pool: NIOThreadPool, logger: Logger,
-        demand: DemandGauge = .init(), schedule: UploadSchedule = .unlimited,
+        credit: CreditKeeper, demand: DemandGauge = .init(), schedule: UploadSchedule = .unlimited,
         minuteOfDay: @escaping @Sendable () -> Int = { LocalTime.minuteOfDay }
     ) {
         let rate = schedule.rate(atMinute: minuteOfDay())
@@ -70,6 +73,7 @@ final class ShardServer: Sendable {
         records = RecordTable(store: store)
         self.pool = pool
         self.logger = logger
+        self.credit = credit
     }
 
     func connectionOpened(_ connection: PeerConnection) {

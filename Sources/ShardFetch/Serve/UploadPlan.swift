@@ -12,8 +12,11 @@ package import PetalsCore
 ///    carried lately. Not nothing: a swarm of readers in which each serves nobody while it reads
 ///    would have its publisher send everything. And not all: on a line that is slower upwards than
 ///    downwards, what is sent stands in front of the requests and acknowledgements of the read.
-/// 3. Demand goes before bulk, but of every eight bytes one is bulk's while it waits.
-/// 4. Within a class it is `UploadTurns`.
+/// 3. Peers with funds have all but 5 % of what leaves while they want it, newcomers have that, and
+///    who owes too much has what neither wants (`UploadTurns`).
+/// 4. Within a tier demand goes before bulk, but of every eight bytes one is bulk's while it waits:
+///    everybody may call his requests demand.
+/// 5. Within a class it is `UploadTurns`.
 package struct UploadPlan: Sendable {
     /// A connection with requests that may be answered now, as far as it is concerned.
     package struct Waiting: Sendable {
@@ -21,14 +24,17 @@ package struct UploadPlan: Sendable {
         package let peer: PeerID
         package let hasDemand: Bool
         package let hasBulk: Bool
+        package let standing: CreditStanding
 
         package init(
-            connection: PeerConnection.ID, peer: PeerID, hasDemand: Bool, hasBulk: Bool
+            connection: PeerConnection.ID, peer: PeerID, hasDemand: Bool, hasBulk: Bool,
+            standing: CreditStanding = .stranger(group: "")
         ) {
             self.connection = connection
             self.peer = peer
             self.hasDemand = hasDemand
             self.hasBulk = hasBulk
+            self.standing = standing
         }
     }
 
@@ -57,6 +63,8 @@ package struct UploadPlan: Sendable {
     static let lineRateDecay = 0.98
     /// Bytes of demand for one of bulk, while both wait.
     static let demandPerBulk = 7
+    /// Seconds for which a line that had to let somebody wait counts as contended.
+    static let contendedSeconds: Instant = 1
 
     /// Bytes a second; nil for no limit, 0 for nothing at all.
     package private(set) var limit: Int?
@@ -66,8 +74,10 @@ package struct UploadPlan: Sendable {
     private var turns = UploadTurns()
     /// Whether the turn that was given last was one beside a read of this node.
     private var isYielding = false
-    /// Bytes of demand that were sent while bulk waited, since bulk's last turn.
-    private var demandBytes = 0
+    /// Bytes of demand that each tier was sent while bulk of it waited, since bulk's last turn.
+    private var demandBytes: [CreditStanding.Tier: Int] = [:]
+    /// Until when the limit is taken to keep peers from what others get.
+    private var contendedUntil = -Instant.infinity
 
     /// Makes the plan of a node that has sent nothing yet.
     package init(limit: Int?, now: Instant) {
@@ -100,6 +110,10 @@ package struct UploadPlan: Sendable {
     /// Bytes a second that bulk keeps while a read of this node waits.
     package var yieldRate: Double { background.rate }
 
+    /// Whether more waits than the limit lets through, of more than one peer: only then does it
+    /// matter to one what another gets.
+    package func isContended(now: Instant) -> Bool { now < contendedUntil }
+
     /// Says what to do.
     ///
     /// - Parameter yields: whether a read of this node waits for bytes.
@@ -108,40 +122,63 @@ package struct UploadPlan: Sendable {
     ) -> Decision {
         guard limit != 0 else { return .rest }
         isYielding = yields
-        let demand = waiting.filter(\.hasDemand)
-        let bulk = waiting.filter(\.hasBulk)
-        guard !demand.isEmpty || !bulk.isEmpty else { return .rest }
-        if bulk.isEmpty { demandBytes = 0 }
-        turns.look(at: waiting.lazy.map(\.peer))
+        let wanting = waiting.filter { $0.hasDemand || $0.hasBulk }
+        guard let first = wanting.first else { return .rest }
+        turns.look(at: wanting)
         let demandLeaves = Self.leaves(all?.rate)
         let bulkLeaves = yields ? min(Self.leaves(background.rate), demandLeaves) : demandLeaves
         let demandSeconds = Self.seconds(all, demandLeaves, now)
         let bulkSeconds = max(
             Self.seconds(all, bulkLeaves, now),
             yields ? Self.seconds(background, bulkLeaves, now) : 0)
-        let isBulksTurn = demandBytes >= Self.demandPerBulk * bulkLeaves * Limits.leafBytes
-        if demandSeconds == 0, !(isBulksTurn && bulkSeconds == 0 && !bulk.isEmpty),
-            let next = turns.next(of: demand, peer: \.peer)
-        {
-            return .serve(next.connection, bulk: false, leavesMax: demandLeaves)
+        let ready = wanting.filter {
+            $0.hasDemand && demandSeconds == 0 || $0.hasBulk && bulkSeconds == 0
         }
-        if bulkSeconds == 0, let next = turns.next(of: bulk, peer: \.peer) {
-            return .serve(next.connection, bulk: true, leavesMax: bulkLeaves)
+        guard let tier = turns.tier(of: ready) else {
+            if wanting.contains(where: { $0.peer != first.peer }) {
+                contendedUntil = now + Self.contendedSeconds
+            }
+            return .wait(
+                min(
+                    wanting.contains(where: \.hasDemand) ? demandSeconds : .infinity,
+                    wanting.contains(where: \.hasBulk) ? bulkSeconds : .infinity))
         }
-        return .wait(
-            min(demand.isEmpty ? .infinity : demandSeconds, bulk.isEmpty ? .infinity : bulkSeconds))
+        let members = ready.filter { $0.standing.tier == tier }
+        let bulk = bulkSeconds == 0 ? members.filter(\.hasBulk) : []
+        let demand = demandSeconds == 0 ? members.filter(\.hasDemand) : []
+        if !wanting.contains(where: { $0.standing.tier == tier && $0.hasBulk }) {
+            demandBytes[tier] = nil
+        }
+        let isBulksTurn =
+            demandBytes[tier, default: 0] >= Self.demandPerBulk * bulkLeaves * Limits.leafBytes
+        if !(isBulksTurn && !bulk.isEmpty), let next = turns.next(of: demand) {
+            return .serve(
+                next.connection, bulk: false, leavesMax: Self.leaves(next, atMost: demandLeaves))
+        }
+        guard let next = turns.next(of: bulk) else { return .rest }
+        return .serve(
+            next.connection, bulk: true, leavesMax: Self.leaves(next, atMost: bulkLeaves))
+    }
+
+    /// Leaves of a peer's turn: no more than it has funds for, and one at least.
+    private static func leaves(_ waiting: Waiting, atMost most: Int) -> Int {
+        guard waiting.standing.tier == .funded else { return most }
+        return min(most, max(1, waiting.standing.funds.bytesAtBasePrice / Limits.leafBytes))
     }
 
     /// A turn was taken: so many bytes are on their way to a peer.
-    package mutating func sent(_ bytes: Int, to peer: PeerID, bulk: Bool, now: Instant) {
+    package mutating func sent(
+        _ bytes: Int, to peer: PeerID, as standing: CreditStanding = .stranger(group: ""),
+        bulk: Bool, now: Instant
+    ) {
         charge(bytes, now: now)
-        turns.sent(bytes, to: peer)
+        turns.sent(bytes, to: peer, as: standing)
         if bulk {
             // What is sent while nobody has to be yielded to is not owed when somebody has.
             if isYielding { background.charge(Double(bytes), now: now) }
-            demandBytes = 0
+            demandBytes[standing.tier] = nil
         } else {
-            demandBytes += bytes
+            demandBytes[standing.tier, default: 0] += bytes
         }
     }
 

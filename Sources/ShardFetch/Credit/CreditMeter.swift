@@ -1,0 +1,137 @@
+internal import PetalsCore
+internal import Synchronization
+
+/// What passes on one connection, counted without a lock by whoever sends and whoever checks.
+///
+/// The keeper enters what was counted into the books when a receipt comes or goes, and each second;
+/// it then says how much more may be sent. So a request costs two or three atomic operations, and
+/// the books are asked once a window.
+final class CreditMeter: Sendable {
+    /// Mills that were sent, or promised to an answer that is being read.
+    private let given = Atomic<Int64>(0)
+    private let givenBytes = Atomic<Int>(0)
+    /// What `given` may become before the books are asked again.
+    private let ceiling = Atomic<Int64>(0)
+    /// Mills of verified leaves that came.
+    private let received = Atomic<Int64>(0)
+    private let receivedBytes = Atomic<Int>(0)
+    /// What `received` was when the newest receipt was made.
+    private let receipted = Atomic<Int64>(0)
+    /// What a receipt is due for.
+    private let quantum = Atomic<Int64>(.max)
+    /// What a request costs that offers nothing, in mills for 1 KiB.
+    private let usualPrice = Atomic<Int>(CreditTerms.basePrice)
+    /// Whether the peer asks for more than that.
+    private let isDear = Atomic<Bool>(false)
+    /// Whether the peer has said anything about credit; who has not never signs.
+    private let speaks = Atomic<Bool>(false)
+
+    /// Sums of one moment.
+    struct Sums {
+        var given: Int64 = 0
+        var givenBytes = 0
+        var received: Int64 = 0
+        var receivedBytes = 0
+    }
+
+    var sums: Sums {
+        Sums(
+            given: given.load(ordering: .acquiring),
+            givenBytes: givenBytes.load(ordering: .relaxed),
+            received: received.load(ordering: .acquiring),
+            receivedBytes: receivedBytes.load(ordering: .relaxed))
+    }
+
+    var isSpeaking: Bool { speaks.load(ordering: .relaxed) }
+
+    func noteSpeaking() { speaks.store(true, ordering: .relaxed) }
+
+    // MARK: Giving
+
+    /// Promises leaves of a request, as many as may be sent without another receipt.
+    ///
+    /// Whoever asks for what nobody else wants is given it, whether or not it signs: idle capacity
+    /// is free. But who takes part, and then does not sign, is not sent more than its window.
+    ///
+    /// - Parameters:
+    ///   - price: mills for 1 KiB.
+    ///   - isContended: whether others wait for what this peer would get.
+    func admit(leaves: Int, price: Int, isContended: Bool) -> Int {
+        let each = Mills(bytes: Limits.leafBytes, price: price).rawValue
+        let isBounded = each > 0 && (isContended || isSpeaking)
+        var known = given.load(ordering: .relaxed)
+        while true {
+            var granted = leaves
+            if isBounded {
+                let room = max(0, ceiling.load(ordering: .acquiring) - known)
+                granted = min(leaves, Int(clamping: room / each))
+            }
+            guard granted > 0 else { return 0 }
+            let (done, current) = given.compareExchange(
+                expected: known, desired: known &+ each * Int64(granted),
+                ordering: .acquiringAndReleasing)
+            if done {
+                givenBytes.wrappingAdd(granted * Limits.leafBytes, ordering: .relaxed)
+                return granted
+            }
+            known = current
+        }
+    }
+
+    /// Leaves that were promised are not sent.
+    func void(leaves: Int, price: Int) {
+        let each = Mills(bytes: Limits.leafBytes, price: price).rawValue
+        given.wrappingSubtract(each * Int64(leaves), ordering: .acquiringAndReleasing)
+        givenBytes.wrappingSubtract(leaves * Limits.leafBytes, ordering: .relaxed)
+    }
+
+    /// Whether a leaf may be sent before a receipt, by what the books said last.
+    func hasRoom(price: Int) -> Bool {
+        let room = ceiling.load(ordering: .acquiring) - given.load(ordering: .relaxed)
+        return room >= Mills(bytes: Limits.leafBytes, price: price).rawValue
+    }
+
+    /// Says how much more may be sent, counted from what was `given` when that was worked out.
+    func allow(_ room: Mills, beyond given: Int64) {
+        ceiling.store(given &+ max(room, .zero).rawValue, ordering: .releasing)
+    }
+
+    // MARK: Receiving
+
+    /// Counts verified leaves.
+    ///
+    /// - Returns: whether a receipt is due for what came since the last.
+    func note(received bytes: Int, _ mills: Mills) -> Bool {
+        receivedBytes.wrappingAdd(bytes, ordering: .relaxed)
+        let sum = received.wrappingAdd(mills.rawValue, ordering: .acquiringAndReleasing).newValue
+        return sum - receipted.load(ordering: .relaxed) >= quantum.load(ordering: .relaxed)
+    }
+
+    /// Whether half of what a receipt is due for has come, so that it may go with a request.
+    var isHalfDue: Bool {
+        let open = received.load(ordering: .relaxed) - receipted.load(ordering: .relaxed)
+        return open > 0 && open >= quantum.load(ordering: .relaxed) / 2
+    }
+
+    /// A receipt was made over what had come.
+    func noteReceipt(over received: Int64) {
+        receipted.store(received, ordering: .relaxed)
+    }
+
+    /// The least for which a receipt is made: to sign costs as much as to check four leaves.
+    static let quantumMin = 4 * Limits.leafBytes
+
+    /// The peer says what it asks, and for how much it wants a receipt; before that it wants none.
+    func take(_ terms: CreditTerms) {
+        let bytes = max(terms.quantum, Self.quantumMin)
+        quantum.store(Mills(bytes: bytes).rawValue, ordering: .relaxed)
+        usualPrice.store(min(terms.price, CreditTerms.basePrice), ordering: .relaxed)
+        isDear.store(terms.price > CreditTerms.basePrice, ordering: .relaxed)
+    }
+
+    /// Mills for 1 KiB that this node pays where it has offered nothing else.
+    var price: Int { usualPrice.load(ordering: .relaxed) }
+
+    /// What to say so that the peer counts the same; nil where it need not be said.
+    var offer: Int? { isDear.load(ordering: .relaxed) ? CreditTerms.basePrice : nil }
+}
