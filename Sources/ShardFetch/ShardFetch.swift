@@ -11,6 +11,7 @@
 //              (`FetchEngine`), the reader of a file (`BlobReader`), read-ahead
 //   Serve/     answering: topics, holdings, documents, records of public files, leaves with their
 //              proofs
+//   Credit/    who owes whom for bytes (`CreditLedger`, a pure machine), and what is rare
 //   Donate/    holding shards for others: what to hold (`DonationPlan`, a pure machine), checking
 //              claims, and the shell that does it (`Donor`)
 //   Publish/   from a file to a sealed blob, a manifest and a link
