@@ -11,6 +11,7 @@
 //   Spread/    a model becomes wanted that one node has: cells, schedulers, exchange
 //   Keeping/   donors keep thousands of shards while nodes come and go: `DonationPlan`
 //   Meeting/   what finding each other costs a node, in swarms of up to 100,000
+//   Credit/    attacks on credit: ledgers and upload plans of honest nodes and of others
 //   Report/    figures, targets, and the commands
 //
 // scripts/simulate runs it and makes tables and a picture; SwarmTests uses it as a library and
@@ -31,7 +32,9 @@ internal import PetalsCore
 struct SimulationCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "PetalsSimulation", abstract: "Runs swarms of petalsfs in virtual time.",
-        subcommands: [SpreadCommand.self, KeepingCommand.self, MeetingCommand.self])
+        subcommands: [
+            SpreadCommand.self, KeepingCommand.self, MeetingCommand.self, CreditCommand.self,
+        ])
 
     static func main() {
         do {

@@ -12,7 +12,7 @@
 //   Serve/     answering: topics, holdings, documents, records of public files, leaves with their
 //              proofs
 //   Credit/    who owes whom for bytes: the books (`CreditLedger`, a pure machine), and the shell
-//              that signs, checks and keeps them (`CreditKeeper`)
+//              that signs, checks and keeps them (`CreditKeeper`); what is rare (`RarityBook`)
 //   Donate/    holding shards for others: what to hold (`DonationPlan`, a pure machine), checking
 //              claims, and the shell that does it (`Donor`)
 //   Publish/   from a file to a sealed blob, a manifest and a link

@@ -27,11 +27,11 @@ extension CreditKeeper {
             let wishes = state.wishes(of: identity.peerID, now: now, at: seconds)
             guard !wishes.isEmpty else { return [] }
             state.wishedAt = now
-            for (_, wish) in wishes {
-                for (id, meeting) in state.meetings
-                where meeting.connection.peerID == wish.debtor {
-                    state.meetings[id]?.askedUntil = now + Double(Limits.assignmentSecondsMax)
-                }
+            let asked = wishes.reduce(Mills.zero) { $0 + $1.1.mills }
+            for (id, meeting) in state.meetings
+            where wishes.contains(where: { $0.1.debtor == meeting.connection.peerID }) {
+                state.meetings[id]?.asked = asked
+                state.meetings[id]?.askedUntil = now + Double(Limits.assignmentSecondsMax)
             }
             return wishes
         }
@@ -114,7 +114,8 @@ extension CreditKeeper {
                 let verified = try Verified(reply, by: Ed25519Verifier())
                 let (now, seconds) = (MonotonicClock.now, time())
                 let isNews = change { state -> Bool in
-                    let asked = state.meetings[connection.id].map { $0.askedUntil > now } ?? false
+                    let meeting = state.meetings[connection.id]
+                    let asked = meeting.map { $0.askedUntil > now ? $0.asked : .zero } ?? .zero
                     return state.ledger.take(verified, asked: asked, at: seconds)
                 }
                 guard isNews else { return }

@@ -44,6 +44,8 @@ final class CreditKeeper: Sendable {
         var told: CreditTerms?
         /// Until when an answer of an assignment counts that this node asked for.
         var askedUntil: Instant = 0
+        /// How much it asked for, of all who owe it.
+        var asked = Mills.zero
         /// When something came last.
         var receivedAt: Instant?
     }

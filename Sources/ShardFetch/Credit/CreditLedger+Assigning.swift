@@ -86,13 +86,14 @@ extension CreditLedger {
 
     /// Books what a debtor has taken over.
     ///
-    /// The creditor knows what it offered. The beneficiary has the debtor's signature that it owes
-    /// the more, which is all that counts; that the creditor owes it the less follows.
+    /// The creditor knows what it offered. The beneficiary has the debtor's signature, which may be
+    /// that of the creditor's friend: it counts only as payment of what the creditor owes, so that
+    /// no two of them can write each other credit.
     ///
-    /// - Parameter asked: whether this node asked the creditor for it, as a beneficiary.
+    /// - Parameter asked: what this node asked the creditor for, as a beneficiary.
     /// - Returns: whether anything changed.
     package mutating func take(
-        _ verified: VerifiedAssignmentReply, asked: Bool, at seconds: Int
+        _ verified: VerifiedAssignmentReply, asked: Mills, at seconds: Int
     ) -> Bool {
         let reply = verified.statement
         guard reply.network == CreditTerms.network, reply.accepted > .zero else { return false }
@@ -105,8 +106,11 @@ extension CreditLedger {
             enter(reply.debtor, at: seconds, .spent(for: reply.beneficiary, reply.accepted))
             return true
         }
-        guard reply.beneficiary == own, asked else { return false }
-        enter(reply.debtor, at: seconds, .gained(from: reply.creditor, reply.accepted))
+        guard reply.beneficiary == own else { return false }
+        let owed = -(account(of: reply.creditor, at: seconds)?.balance ?? .zero)
+        let gained = min(reply.accepted, min(asked, owed))
+        guard gained > .zero else { return false }
+        enter(reply.debtor, at: seconds, .gained(from: reply.creditor, gained))
         return true
     }
 }

@@ -23,7 +23,8 @@ extension CreditLedger {
     package mutating func left(_ peer: PeerID, at seconds: Int) {
         for reservation in reservations.values where reservation.peer == peer { void(reservation) }
         windows[peer] = nil
-        signing[peer]?.since = nil
+        // The last receipt may have been lost with the connection: the next one has it, too.
+        signing[peer]?.signed = .zero
     }
 
     /// What these books say, to be shown to a peer on connecting.

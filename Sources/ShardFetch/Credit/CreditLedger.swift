@@ -112,8 +112,7 @@ package struct CreditLedger: Sendable {
             loss: Decay(halfLifeHours: rules.lossHours))
     }
 
-    /// Takes up books where they were left: accounts as they were kept, and the lines of the journal
-    /// since.
+    /// Takes up books where they were left: accounts as they were kept, and the lines since.
     package init(
         own: PeerID, epoch: UInt32, rules: CreditRules = .init(),
         accounts: some Sequence<CreditAccount>, entries: some Sequence<CreditEntry>
@@ -221,8 +220,9 @@ package struct CreditLedger: Sendable {
         }
         let reserved = windows[peer]?.reserved ?? .zero
         let isIndebted = account.balance - reserved < -rules.debtMax
+        let hasGiven = line(of: account, at: seconds) >= rules.dust
         return CreditStanding(
-            tier: isIndebted ? .idle : .newcomer, weight: Mills(1), funds: .zero,
-            group: account.group)
+            tier: isIndebted ? .idle : hasGiven ? .overdrawn : .newcomer,
+            weight: hasGiven ? account.gross : Mills(1), funds: .zero, group: account.group)
     }
 }

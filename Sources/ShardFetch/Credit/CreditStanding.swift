@@ -6,7 +6,11 @@ package struct CreditStanding: Hashable, Sendable {
     package enum Tier: Hashable, Sendable, CaseIterable {
         /// Has funds with this node: all but the newcomers' pool, by weight.
         case funded
-        /// Has none, or owes: the newcomers' pool, by network and then by peer.
+        /// Has given, and has had more for it than that: what is left of the same part, by what it
+        /// gave. An honest peer is here whenever it happened to ask more than it was asked, and
+        /// must not fall among those who never gave anything.
+        case overdrawn
+        /// Has given nothing: the newcomers' pool, by network and then by peer.
         case newcomer
         /// Owes too much, or asks for nothing in return, as replication does: what nobody else
         /// wants.
@@ -14,7 +18,7 @@ package struct CreditStanding: Hashable, Sendable {
     }
 
     package let tier: Tier
-    /// The share among peers with funds is in proportion to it.
+    /// The share among peers of the first two tiers is in proportion to it.
     package let weight: Mills
     /// What the peer can have as one with funds; nothing for others.
     package let funds: Mills

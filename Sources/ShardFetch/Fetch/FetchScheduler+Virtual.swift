@@ -8,6 +8,9 @@ extension PeerConnection.ID {
     package init(virtual number: Int) {
         self.init(rawValue: number)
     }
+
+    /// The number that it was made of.
+    package var virtualNumber: Int { rawValue }
 }
 
 extension FetchScheduler.ShardKey {

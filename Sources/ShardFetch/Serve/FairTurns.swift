@@ -12,10 +12,9 @@ struct FairTurns<Key: Hashable & Sendable>: Sendable {
     /// What counts: the smallest is next.
     func start(of key: Key) -> Double { max(given[key] ?? 0, clock) }
 
-    /// Says who waits.
-    mutating func look(at waiting: some Sequence<Key>) {
-        guard let least = waiting.map({ start(of: $0) }).min() else { return }
-        clock = max(clock, least)
+    /// Says where whoever was given least of those who wait stands; infinity where nobody waits.
+    mutating func look(atLeast start: Double) {
+        if start < .infinity { clock = max(clock, start) }
     }
 
     /// Something was given.

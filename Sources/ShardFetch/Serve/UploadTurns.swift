@@ -2,10 +2,11 @@ package import PetalsCore
 
 /// Whose turn it is among peers that wait for this node.
 ///
-/// The one place where that is decided. Three tiers share what leaves: peers with funds have all
-/// but the newcomers' pool, in proportion to what they gave; newcomers have the pool, each network
-/// the same part of it and each peer the same part of its network's; and what neither wants is for
-/// those who owe too much or pay nothing. What a tier does not want goes to the others.
+/// The one place where that is decided. Peers with funds have all but the newcomers' pool, in
+/// proportion to what they gave, and what they do not want of it is for peers that gave and have
+/// spent it, in the same way. Newcomers have the pool, each network the same part of it and each
+/// peer the same part of its network's. What neither wants is for those who owe too much or pay
+/// nothing. Nothing is left over while anybody waits.
 ///
 /// The pool is for all newcomers together, since names are free: a grant for each name would be a
 /// grant for whoever makes up most of them. A peer with a thousand requests has no more than one
@@ -24,24 +25,43 @@ package struct UploadTurns: Sendable {
 
     /// Says who waits, for whatever.
     package mutating func look(at waiting: [UploadPlan.Waiting]) {
-        tiers.look(at: waiting.lazy.map(\.standing.tier).filter { $0 != .idle })
-        funded.look(at: waiting.lazy.filter { $0.standing.tier == .funded }.map(\.peer))
-        idle.look(at: waiting.lazy.filter { $0.standing.tier == .idle }.map(\.peer))
-        let strangers = waiting.filter { $0.standing.tier == .newcomer }
-        networks.look(at: strangers.lazy.map(\.standing.group))
-        for (group, members) in Dictionary(grouping: strangers, by: \.standing.group) {
-            newcomers[group]?.look(at: members.lazy.map(\.peer))
+        var least = [Double](repeating: .infinity, count: 4)
+        var leastOfGroup: [String: Double] = [:]
+        for one in waiting {
+            switch one.standing.tier {
+            case .funded, .overdrawn: least[0] = min(least[0], funded.start(of: one.peer))
+            case .newcomer:
+                let group = one.standing.group
+                least[1] = min(least[1], networks.start(of: group))
+                guard let start = newcomers[group]?.start(of: one.peer) else { continue }
+                leastOfGroup[group] = min(leastOfGroup[group] ?? .infinity, start)
+            case .idle: least[2] = min(least[2], idle.start(of: one.peer))
+            }
         }
+        if least[0] < .infinity { least[3] = tiers.start(of: .funded) }
+        if least[1] < .infinity { least[3] = min(least[3], tiers.start(of: .newcomer)) }
+        funded.look(atLeast: least[0])
+        networks.look(atLeast: least[1])
+        idle.look(atLeast: least[2])
+        tiers.look(atLeast: least[3])
+        for (group, start) in leastOfGroup { newcomers[group]?.look(atLeast: start) }
     }
 
     /// The tier whose turn it is among those of some who wait; nil where nobody does.
     package func tier(of waiting: [UploadPlan.Waiting]) -> CreditStanding.Tier? {
-        let present = Set(waiting.map(\.standing.tier))
-        let sharing = [CreditStanding.Tier.funded, .newcomer].filter(present.contains)
-        guard let first = sharing.min(by: { tiers.start(of: $0) < tiers.start(of: $1) }) else {
-            return present.contains(.idle) ? .idle : nil
+        var first: CreditStanding.Tier?
+        var hasNewcomer = false
+        for one in waiting {
+            switch one.standing.tier {
+            case .funded: first = .funded
+            case .overdrawn: first = first ?? .overdrawn
+            case .newcomer: hasNewcomer = true
+            case .idle: break
+            }
         }
-        return first
+        guard hasNewcomer else { return first ?? (waiting.isEmpty ? nil : .idle) }
+        guard let first else { return .newcomer }
+        return tiers.start(of: .newcomer) < tiers.start(of: .funded) ? .newcomer : first
     }
 
     /// Whose turn it is among some of one tier; nil where there are none.
@@ -50,26 +70,35 @@ package struct UploadTurns: Sendable {
     package func next(of waiting: [UploadPlan.Waiting]) -> UploadPlan.Waiting? {
         guard let tier = waiting.first?.standing.tier else { return nil }
         switch tier {
-        case .funded:
-            return waiting.min { funded.start(of: $0.peer) < funded.start(of: $1.peer) }
+        case .funded, .overdrawn:
+            return Self.least(of: waiting) { funded.start(of: $0.peer) }
         case .idle:
-            return waiting.min { idle.start(of: $0.peer) < idle.start(of: $1.peer) }
+            return Self.least(of: waiting) { idle.start(of: $0.peer) }
         case .newcomer:
-            let first = waiting.min {
-                networks.start(of: $0.standing.group) < networks.start(of: $1.standing.group)
-            }
-            let group = first?.standing.group
+            let first = Self.least(of: waiting) { networks.start(of: $0.standing.group) }
+            guard let group = first?.standing.group else { return nil }
             let members = waiting.filter { $0.standing.group == group }
-            guard let group, let turns = newcomers[group] else { return members.first }
-            return members.min { turns.start(of: $0.peer) < turns.start(of: $1.peer) }
+            guard let turns = newcomers[group] else { return members.first }
+            return Self.least(of: members) { turns.start(of: $0.peer) }
         }
+    }
+
+    private static func least(
+        of waiting: [UploadPlan.Waiting], _ start: (UploadPlan.Waiting) -> Double
+    ) -> UploadPlan.Waiting? {
+        var least: (start: Double, waiting: UploadPlan.Waiting)?
+        for one in waiting {
+            let own = start(one)
+            if own < least?.start ?? .infinity { least = (own, one) }
+        }
+        return least?.waiting
     }
 
     /// A peer was sent something.
     package mutating func sent(_ bytes: Int, to peer: PeerID, as standing: CreditStanding) {
         let most = 2 * Limits.peersMax
         switch standing.tier {
-        case .funded:
+        case .funded, .overdrawn:
             tiers.gave(bytes, to: .funded, weight: 1 - Self.poolShare)
             funded.gave(bytes, to: peer, weight: Double(standing.weight.rawValue))
             funded.trim(above: most)

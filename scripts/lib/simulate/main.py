@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from bench.workspace import Trouble, say
-from simulate import swarm
+from simulate import credit, swarm
 
 ROOT = Path(__file__).resolve().parents[3]
-SIMULATIONS = (swarm,)
+SIMULATIONS = (swarm, credit)
 
 
 def main(command_line):

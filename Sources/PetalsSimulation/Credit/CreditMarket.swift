@@ -1,0 +1,251 @@
+internal import PetalsCore
+internal import PetalsTesting
+internal import ShardFetch
+
+/// Nodes that want shards of each other, each with a ledger and an upload plan of its own: the very
+/// code that petalsfs runs, driven as `ShardServer` drives it.
+///
+/// Time goes in steps of a tenth of a second. In each, what was sent in the one before arrives, is
+/// receipted where a receipt is due, and every plan is asked until it has to wait. Every two
+/// seconds each node keeps the half of its servers that gave it most and draws the others anew:
+/// `FetchScheduler` asks whoever is expected to answer first, and tries others. Sybils do the same.
+/// Lines down, hashing and disks take no time.
+final class CreditMarket {
+    /// Seconds of a step.
+    static let step: Instant = 0.1
+    /// Seconds after which everybody asks others.
+    static let round: Instant = 2
+    /// Servers that an honest node asks at a time.
+    static let servers = 6
+    /// The wall clock at the beginning.
+    static let epoch = 1_800_000_000
+
+    private struct Parcel {
+        let server: MarketNode
+        let client: MarketNode
+        let name: PeerID
+        let leaves: Int
+        let price: Int
+    }
+
+    private(set) var nodes: [MarketNode] = []
+    private(set) var now: Instant = 0
+    private var parcels: [Parcel] = []
+    private var generator: SeededGenerator
+    private var isCounting = false
+    /// Servers that an honest node asks at a time.
+    var servers = CreditMarket.servers
+    /// Bytes that honest nodes sent to whom, since counting began.
+    private(set) var sentByHonest = 0
+    var violations: [String] = []
+    /// Called for each delivery, with server, client and bytes.
+    var watcher: ((MarketNode, MarketNode, Int) -> Void)?
+
+    var seconds: Int { Self.epoch + Int(now) }
+
+    init(seed: UInt64) {
+        generator = SeededGenerator(seed: seed)
+    }
+
+    /// Adds nodes of a kind.
+    @discardableResult
+    func add(
+        _ count: Int, _ manner: MarketNode.Manner, uplink: Int = 1_000_000, group: String? = nil,
+        demandRate: Int? = nil, joinsAt: Instant = 0
+    ) -> [MarketNode] {
+        let added = (0..<count).map { place in
+            MarketNode(
+                nodes.count + place, manner, group: group, uplink: uplink,
+                demandRate: demandRate, joinsAt: joinsAt)
+        }
+        nodes += added
+        return added
+    }
+
+    /// Runs until a moment, and counts what moves from another on.
+    func run(until end: Instant, countingFrom start: Instant) {
+        var rounds = Int(now / Self.round)
+        if now == 0 { draw() }
+        while now < end - Self.step / 2 {
+            now += Self.step
+            if !isCounting, now >= start { beginCounting() }
+            if Int(now / Self.round + 1e-9) > rounds {
+                rounds += 1
+                draw()
+                lookForLate()
+            }
+            arrive()
+            for node in nodes where node.manner.serves(now) && node.joinsAt <= now { serve(node) }
+        }
+        for node in nodes {
+            if let fault = node.ledger.check() {
+                violations.append("node \(node.number): \(fault)")
+            }
+        }
+    }
+
+    private func beginCounting() {
+        isCounting = true
+        sentByHonest = 0
+        for node in nodes {
+            node.uploaded = 0
+            node.downloaded = 0
+        }
+    }
+
+    // MARK: Asking
+
+    /// Has everybody ask others.
+    private func draw() {
+        for node in nodes {
+            node.waiting.removeAll(keepingCapacity: true)
+            node.places.removeAll(keepingCapacity: true)
+        }
+        let serving = nodes.filter { $0.manner.serves(now) && $0.joinsAt <= now }
+        for client in nodes.shuffled(using: &generator) where client.joinsAt <= now {
+            let wanted = min(servers * client.manner.appetite, serving.count - 1)
+            var asked: [Int] = client.bestServers(wanted / 2)
+            while asked.count < wanted {
+                let server = serving[Int(generator.next() % UInt64(serving.count))]
+                guard server !== client, !asked.contains(server.number) else { continue }
+                asked.append(server.number)
+            }
+            client.gains.removeAll(keepingCapacity: true)
+            for server in asked.lazy.map({ self.nodes[$0] }) {
+                server.places[client.number] = server.waiting.count
+                server.waiting.append(waiting(client, at: server))
+            }
+        }
+    }
+
+    private func waiting(_ client: MarketNode, at server: MarketNode) -> UploadPlan.Waiting {
+        if server.ledger.accounts[client.peer] == nil {
+            server.ledger.met(client.peer, group: client.group, now: now, at: seconds)
+        }
+        return UploadPlan.Waiting(
+            connection: .init(virtual: client.number), peer: client.peer, hasDemand: true,
+            hasBulk: false, standing: server.ledger.standing(of: client.peer, at: seconds))
+    }
+
+    private func refresh(_ client: MarketNode, at server: MarketNode) {
+        guard let place = server.places[client.number] else { return }
+        server.waiting[place] = waiting(client, at: server)
+    }
+
+    // MARK: Serving
+
+    private func serve(_ server: MarketNode) {
+        while true {
+            let ready = server.waiting.filter { waiting in
+                let client = nodes[waiting.connection.virtualNumber]
+                return !server.blocked.contains(client.number)
+                    && (client.demandRate == nil || client.budget > 0)
+            }
+            guard
+                case .serve(let id, let bulk, let leaves) = server.plan.next(
+                    of: ready, yields: false, now: now)
+            else { return }
+            let client = nodes[id.virtualNumber]
+            let reservation = server.ledger.reserve(
+                leaves: leaves, price: CreditTerms.basePrice, for: client.peer,
+                isContended: server.plan.isContended(now: now), now: now, at: seconds)
+            guard let reservation else {
+                server.blocked.insert(client.number)
+                continue
+            }
+            let bytes = reservation.leaves * Limits.leafBytes
+            let standing = server.places[client.number].map { server.waiting[$0].standing }
+            server.ledger.post(reservation, now: now, at: seconds)
+            server.plan.sent(
+                bytes, to: client.peer, as: standing ?? .stranger(group: client.group),
+                bulk: bulk, now: now)
+            server.riskMost = max(
+                server.riskMost, server.ledger.accounts[client.peer]?.unsigned ?? .zero)
+            client.budget -= Double(bytes)
+            parcels.append(
+                Parcel(
+                    server: server, client: client, name: client.peer,
+                    leaves: reservation.leaves, price: CreditTerms.basePrice))
+            refresh(client, at: server)
+            _ = server.ledger.takeEntries()
+        }
+    }
+
+    // MARK: Arriving
+
+    private func arrive() {
+        let coming = parcels
+        parcels.removeAll(keepingCapacity: true)
+        for node in nodes {
+            guard let rate = node.demandRate else { continue }
+            node.budget = min(node.budget + Double(rate) * Self.step, Double(rate) * Self.round)
+        }
+        for parcel in coming {
+            let (server, client) = (parcel.server, parcel.client)
+            let bytes = parcel.leaves * Limits.leafBytes
+            if isCounting {
+                server.uploaded += bytes
+                client.downloaded += bytes
+                if server.manner == .honest { sentByHonest += bytes }
+                watcher?(server, client, bytes)
+            }
+            client.nameBytes += bytes
+            client.gains[server.number, default: 0] += bytes
+            if case .whitewasher(let most) = client.manner, client.nameBytes >= most {
+                client.rename()
+                server.blocked.remove(client.number)
+                refresh(client, at: server)
+                continue
+            }
+            guard client.peer == parcel.name, client.manner.signs(now) else { continue }
+            client.ledger.received(
+                bytes: bytes, price: parcel.price, from: server.peer, epoch: 1, now: now,
+                at: seconds)
+            sign(client, server)
+            // What the server gives counts for it where it is a client.
+            refresh(server, at: client)
+        }
+    }
+
+    private func sign(_ client: MarketNode, _ server: MarketNode) {
+        let terms = server.ledger.terms(for: client.peer, at: seconds)
+        let receipt = client.ledger.dueReceipt(
+            to: server.peer, quantum: terms?.quantum ?? 0, now: now, at: seconds)
+        _ = client.ledger.takeEntries()
+        guard let receipt, let verified = receipt.verified() else { return }
+        let outcome = server.ledger.take(verified, now: now, at: seconds)
+        if outcome != .counted {
+            violations.append("a receipt of node \(client.number) is \(outcome)")
+        }
+        server.blocked.remove(client.number)
+        refresh(client, at: server)
+    }
+
+    /// What honest nodes do about receipts every other second: they send what is due by its age,
+    /// and give up what is late.
+    private func lookForLate() {
+        for server in nodes where server.manner.serves(now) {
+            for number in server.blocked.sorted() where nodes[number].manner.signs(now) {
+                sign(nodes[number], server)
+            }
+            for action in server.ledger.advance(now: now, at: seconds) {
+                guard case .close(let peer) = action else { continue }
+                // It connects again at once, and shows what it signed.
+                server.ledger.left(peer, at: seconds)
+                server.ledger.settle(peer, at: seconds)
+                for (number, place) in server.places where nodes[number].peer == peer {
+                    server.blocked.remove(number)
+                    server.waiting[place] = waiting(nodes[number], at: server)
+                }
+            }
+        }
+    }
+}
+
+extension CreditMarket {
+    /// Bytes a second that each of some nodes got, at the mean.
+    static func rate(_ nodes: [MarketNode], seconds: Double) -> Double {
+        let bytes = nodes.reduce(0) { $0 + $1.downloaded }
+        return Double(bytes) / Double(max(1, nodes.count)) / seconds
+    }
+}
