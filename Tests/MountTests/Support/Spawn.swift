@@ -1,5 +1,6 @@
 internal import Foundation
 internal import Glibc
+internal import Synchronization
 
 /// Starts processes with posix_spawn(3).
 ///
@@ -63,17 +64,34 @@ enum Spawn {
         guard code == 0 else {
             throw Failure(description: "\(command.first ?? "") does not start: error \(code)")
         }
+        watch(id)
         return id
     }
 
     /// How a process ended, as a shell counts: its exit code, or 128 and its signal.
     ///
     /// nil while it runs. Answers once; then the process is forgotten.
-    static func poll(_ id: pid_t) -> Int? {
-        var status: Int32 = 0
-        // SAFETY: the status outlives the call, which writes to it and keeps nothing.
-        guard unsafe waitpid(id, &status, WNOHANG) == id else { return nil }
-        let signal = Int(status & 0x7f)
-        return signal == 0 ? Int(status >> 8 & 0xff) : 128 + signal
+    static func poll(_ id: pid_t) -> Int? { ended.withLock { $0.removeValue(forKey: id) } }
+
+    /// Processes that have ended and whom nobody has asked about.
+    private static let ended = Mutex<[pid_t: Int]>([:])
+
+    /// Takes note of a process as soon as it ends.
+    ///
+    /// Not when the test asks: the runner's exit tests wait for any child of this process, look at
+    /// the first that has ended, and see no other until somebody has taken note of that one. A node
+    /// that a test had killed and did not ask about made them wait for ever.
+    private static func watch(_ id: pid_t) {
+        let thread = Thread {
+            var status: Int32 = 0
+            // SAFETY: the status outlives the call, which writes to it and keeps nothing.
+            while unsafe waitpid(id, &status, 0) != id {
+                guard errno == EINTR else { return }
+            }
+            let signal = Int(status & 0x7f)
+            let code = signal == 0 ? Int(status >> 8 & 0xff) : 128 + signal
+            ended.withLock { $0[id] = code }
+        }
+        thread.start()
     }
 }
