@@ -56,10 +56,7 @@ extension StoredBlob {
         if view.source == nil, try unsafe readBytes(address, leaves: leaves, into: target) {
             // Evicted while it was read: the bytes may be a hole's zeros, and an honest holder
             // would be taken for a liar.
-            let isSame = state.withLock { state in
-                state.maps[address.shard]?.forgotten == view.forgotten
-            }
-            guard isSame else { return nil }
+            if isForgotten(address, since: view) { return nil }
             if view.isCached { context.ledger.withLock { $0.touch(key(address)) } }
             return HashTree.rangeProof(leafHashes: hashes, range: leaves)
         }
@@ -80,6 +77,11 @@ extension StoredBlob {
         let cellHash: Digest?
         let source: InPlaceSource?
         let isCached: Bool
+    }
+
+    /// Whether any cell of the shard was forgotten since a moment.
+    private func isForgotten(_ address: CellAddress, since view: View) -> Bool {
+        state.withLock { $0.maps[address.shard]?.forgotten != view.forgotten }
     }
 
     private func view(_ address: CellAddress, _ leaves: Range<Int>) -> View? {
@@ -117,6 +119,9 @@ extension StoredBlob {
                 let verified = check(
                     bytes, address, leaves, Array(hashes[leaves]), mayCompare: !onlyComplete)
             {
+                // Right bytes, by their checksums; but hashes that nothing proves may be a hole's
+                // zeros, where the cell was evicted between the two.
+                if view.cellHash == nil, isForgotten(address, since: view) { continue }
                 if view.isCached { context.ledger.withLock { $0.touch(key(address)) } }
                 return (verified, hashes)
             }
