@@ -51,23 +51,3 @@ extension FetchEngine {
         }
     }
 }
-
-/// The prices of requests that do not pay the usual one.
-struct RequestPrices {
-    /// More than can be under way; the oldest are forgotten first.
-    private static let most = 4096
-
-    private var prices: [UInt32: Int] = [:]
-    private var order: [UInt32] = []
-
-    subscript(request: UInt32) -> Int? { prices[request] }
-
-    mutating func note(_ price: Int, of request: UInt32) {
-        if order.count >= Self.most {
-            for old in order.prefix(Self.most / 2) { prices[old] = nil }
-            order.removeFirst(Self.most / 2)
-        }
-        prices[request] = price
-        order.append(request)
-    }
-}

@@ -22,7 +22,8 @@ package final class FetchEngine: Sendable {
         var tickets: [FetchScheduler.CellKey: [ReadTicket]] = [:]
         var nextHandle = 1
         var ticking = false
-        var prices = RequestPrices()
+        /// What requests pay that do not pay the usual price; more than can be under way.
+        var prices = RecentRequests<Int>(most: 4096)
         /// What was decided and not carried out yet, in the order of the decisions.
         var outbox: [Work] = []
     }

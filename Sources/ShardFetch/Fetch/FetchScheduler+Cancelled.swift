@@ -5,30 +5,11 @@ package import PetalsCore
 // would wait for a receipt that never comes.
 
 extension FetchScheduler {
-    /// Requests that were cancelled lately.
-    struct CancelledRequests {
-        /// More than can be under way to all peers at once, and are late enough to be cancelled.
-        private static let most = 1024
-
-        var requests: [UInt32: Request] = [:]
-        private var order: [UInt32] = []
-
-        mutating func note(_ request: UInt32, _ found: Request) {
-            if order.count >= Self.most {
-                // Half at once, so that it is not moved each time.
-                for old in order.prefix(Self.most / 2) { requests[old] = nil }
-                order.removeFirst(Self.most / 2)
-            }
-            requests[request] = found
-            order.append(request)
-        }
-    }
-
     /// What a request asked for that was cancelled, and might have been sent by then.
     package func cancelledExpectation(
         _ request: UInt32, from peer: Peer
     ) -> (key: CellKey, leaves: LeafSet)? {
-        guard let found = cancelled.requests[request], found.peer == peer, !found.leaves.isEmpty
+        guard let found = cancelled[request], found.peer == peer, !found.leaves.isEmpty
         else { return nil }
         return (found.key, found.leaves)
     }
@@ -37,9 +18,9 @@ extension FetchScheduler {
     ///
     /// - Returns: how many of them had not come before, for which their sender is owed.
     package mutating func arrivedLate(_ request: UInt32, leaves came: LeafSet) -> Int {
-        guard let found = cancelled.requests[request] else { return 0 }
+        guard let found = cancelled[request] else { return 0 }
         let leaves = came.intersection(found.leaves)
-        cancelled.requests[request]?.leaves = found.leaves.subtracting(leaves)
+        cancelled.change(request) { $0.leaves = found.leaves.subtracting(leaves) }
         return leaves.count
     }
 }

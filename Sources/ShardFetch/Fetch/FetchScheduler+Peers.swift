@@ -62,7 +62,7 @@ extension FetchScheduler {
         if found.bulk { bulkBytes -= bytes }
         jobs[found.key]?.requests.removeAll { $0 == request }
         if cancel, !found.leaves.isEmpty, peers[found.peer] != nil {
-            cancelled.note(request, found)
+            cancelled.note(found, of: request)
             pendingActions.append(.cancel(request, found.peer))
         }
     }

@@ -154,7 +154,8 @@ package struct FetchScheduler {
     var peers: [Peer: PeerModel] = [:]
     var jobs: [CellKey: Job] = [:]
     var requests: [UInt32: Request] = [:]
-    var cancelled = CancelledRequests()
+    /// Requests that were cancelled lately; more than are under way and late at one moment.
+    var cancelled = RecentRequests<Request>(most: 1024)
     var layerRequests: [UInt32: (peer: Peer, key: ShardKey)] = [:]
     var demandQueue: Deque<CellKey> = []
     var bulkQueue: Deque<CellKey> = []

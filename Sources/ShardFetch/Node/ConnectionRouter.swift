@@ -105,11 +105,7 @@ final class ConnectionRouter: PeerConnectionDelegate {
             let (catalogues, credit) = state.withLock { ($0.catalogues, $0.credit) }
             if catalogues?.receive(message, from: connection) == true { return }
             if credit?.receive(message, from: connection) == true { return }
-        }
-        if case .control(let message) = frame,
-            server?.receive(message, from: connection) == true
-        {
-            return
+            if server?.receive(message, from: connection) == true { return }
         }
         if documents?.receive(frame, from: connection) == true { return }
         _ = engine?.receive(frame, from: connection)

@@ -25,25 +25,27 @@ package struct UploadTurns: Sendable {
 
     /// Says who waits, for whatever.
     package mutating func look(at waiting: [UploadPlan.Waiting]) {
-        var least = [Double](repeating: .infinity, count: 4)
+        var (leastFunded, leastNetwork) = (Double.infinity, Double.infinity)
+        var leastIdle = Double.infinity
         var leastOfGroup: [String: Double] = [:]
         for one in waiting {
             switch one.standing.tier {
-            case .funded, .overdrawn: least[0] = min(least[0], funded.start(of: one.peer))
+            case .funded, .overdrawn: leastFunded = min(leastFunded, funded.start(of: one.peer))
             case .newcomer:
                 let group = one.standing.group
-                least[1] = min(least[1], networks.start(of: group))
+                leastNetwork = min(leastNetwork, networks.start(of: group))
                 guard let start = newcomers[group]?.start(of: one.peer) else { continue }
                 leastOfGroup[group] = min(leastOfGroup[group] ?? .infinity, start)
-            case .idle: least[2] = min(least[2], idle.start(of: one.peer))
+            case .idle: leastIdle = min(leastIdle, idle.start(of: one.peer))
             }
         }
-        if least[0] < .infinity { least[3] = tiers.start(of: .funded) }
-        if least[1] < .infinity { least[3] = min(least[3], tiers.start(of: .newcomer)) }
-        funded.look(atLeast: least[0])
-        networks.look(atLeast: least[1])
-        idle.look(atLeast: least[2])
-        tiers.look(atLeast: least[3])
+        funded.look(atLeast: leastFunded)
+        networks.look(atLeast: leastNetwork)
+        idle.look(atLeast: leastIdle)
+        tiers.look(
+            atLeast: min(
+                leastFunded < .infinity ? tiers.start(of: .funded) : .infinity,
+                leastNetwork < .infinity ? tiers.start(of: .newcomer) : .infinity))
         for (group, start) in leastOfGroup { newcomers[group]?.look(atLeast: start) }
     }
 
