@@ -16,6 +16,10 @@ extension MountTests {
                 let reader = try world.start(["sha256sum", mounted.path(swarm.name)])
                 try await world.waitForWant("reader")
                 #expect(reader.isRunning)
+                try await World.wait("status to say what is waited for") {
+                    let told = try await world.petals("reader", "status").succeeded()
+                    return told.contains("waiting  ") && told.contains(" of \(swarm.name): ")
+                }
                 _ = try await swarm.serve(1, at: relays[1].address)
                 let finished = try await reader.finish()
                 #expect(finished.text.hasPrefix(swarm.report.files[0].sha256), finished.told)

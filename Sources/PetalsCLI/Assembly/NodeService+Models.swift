@@ -270,12 +270,28 @@ extension NodeService {
         for (shardClass, bytes) in usage.bytes { classes[shardClass.rawValue] = bytes }
         return StatusSummary(
             changedFiles: changedFiles(), state: folder.path, mount: mountPath,
-            node: node?.status(), store: classes,
+            node: node?.status(), waiting: waitingFiles(), store: classes,
             cacheSize: usage.limit, cacheFree: usage.floor,
             // A disk that does not say is left out.
             diskFree: (try? store.readDiskSpace())?.free, models: library.entries.count,
             wrongModels: wrongModels,
             // What the registry cannot say is said by every other command.
             catalogues: (try? catalogueSummaries()) ?? [], donation: donor?.status())
+    }
+
+    /// Files of which reads wait, by name.
+    private func waitingFiles() -> [WaitingFile] {
+        guard let waiting = node?.waiting(), !waiting.isEmpty else { return [] }
+        var names: [BlobID: String] = [:]
+        for entry in library.entries {
+            for file in entry.manifest?.entries ?? [] {
+                guard case .record(let record) = file.content else { continue }
+                let path = entry.manifest?.singleFile == true ? "" : "/\(file.path)"
+                names[record.blobID] = ModelPath.printable(entry.row.name + path)
+            }
+        }
+        return waiting.map {
+            WaitingFile(name: names[$0.blob] ?? $0.blob.short, reads: $0.reads, lacks: $0.lacks)
+        }
     }
 }

@@ -273,6 +273,11 @@ struct Status: AsyncParsableCommand {
                 + "\(ByteCount(node.servedBytes)) served, \(node.rebuiltCells) cells rebuilt, "
                 + "\(node.damagedLeaves) damaged")
         Terminal.print("upload   \(node.upload.text)")
+        for file in status.waiting {
+            Terminal.print(
+                "waiting  \(file.reads == 1 ? "a read" : "\(file.reads) reads") of \(file.name): "
+                    + file.lacks)
+        }
         for waiter in node.upload.waiters { Terminal.print("waits    \(waiter.text)") }
         Terminal.print(
             "memory   \(ByteCount(node.memoryHot)) waiting to be read, "

@@ -208,12 +208,23 @@ struct VerifySummary: Codable, Sendable {
     var clean: Bool
 }
 
+/// A file of which reads wait.
+struct WaitingFile: Codable, Sendable {
+    /// Its model's name, and its path in a folder; the blob's where no model has it any more.
+    var name: String
+    var reads: Int
+    /// What is missing, and who could have it.
+    var lacks: String
+}
+
 struct StatusSummary: Codable, Sendable {
     /// Files that were published and are not served any more.
     var changedFiles: [ChangedFile]
     var state: String
     var mount: String?
     var node: NodeStatus?
+    /// Files of which reads wait for bytes that have not come.
+    var waiting: [WaitingFile]
     /// Bytes of cells by class.
     var store: [String: Int]
     /// The most bytes of cached cells; absent where only the disk is the limit.

@@ -149,6 +149,7 @@ extension FetchEngine {
     /// What a waiting read lacks and who could have it, for one line of the log.
     func describe(_ ticket: ReadTicket) -> String {
         let missing = ticket.missing
+        let connected = connected
         return state.withLock { state in
             guard let key = missing.first?.key, let session = state.sessions[key.blob] else {
                 return "nothing is missing any more"
@@ -160,10 +161,6 @@ extension FetchEngine {
                 return state.scheduler.holderCount(session.key(address)) > 0
                     || !session.stored.present(address).isEmpty
             }
-            let peers = state.connections.values.map(\.address).sorted().prefix(8)
-            let connected =
-                peers.isEmpty
-                ? "no peer is connected" : "connected: \(peers.joined(separator: ", "))"
             let cells = missing.count == 1 ? "1 cell is" : "\(missing.count) cells are"
             return "\(cells) missing, the first is \(key.address); of \(geometry.dataShards) "
                 + "shards that it can be made from \(reachable) can be reached (\(connected)); "
