@@ -50,12 +50,12 @@ import Testing
         #expect(ledger.check() == nil)
     }
 
-    /// Each step of the window, up to what a line without delay may have.
+    /// Each step of the window on a quick line, up to the largest.
     @Test func theWindowGrowsByHalves() throws {
         var ledger = books()
         var sizes: [Int] = []
         var given = Mills.zero
-        for step in 1...6 {
+        for step in 1...12 {
             let now = Double(step)
             _ = fill(&ledger, now: now, isContended: false)
             given = try #require(ledger.accounts[peer]?.given)
@@ -64,7 +64,28 @@ import Testing
                 ledger.window(of: peer, isContended: false, at: Self.seconds).bytesAtBasePrice
                     / 1024)
         }
-        #expect(sizes == [384, 576, 864, 1024, 1024, 1024])
+        #expect(
+            sizes == [384, 576, 864, 1296, 1944, 2916, 4374, 6561, 9841, 14762, 16384, 16384])
+    }
+
+    /// A line that carries 160 KiB a second never has more under way than a proven peer may have.
+    @Test func theWindowStaysSmallOnASlowLine() throws {
+        var ledger = books()
+        ledger.met(peer, group: "", now: 0, at: Self.seconds)
+        let leaf = Mills(bytes: Limits.leafBytes)
+        var given = Mills.zero
+        for step in 1...400 {
+            let now = Double(step) / 10
+            ledger.gave(
+                bytes: Limits.leafBytes, leaf, to: peer, isSigned: true, now: now, at: Self.seconds)
+            // Signed for as soon as the next one is on its way.
+            if step > 1 {
+                _ = try ledger.take(receipt(step, given), now: now + 0.001, at: Self.seconds)
+            }
+            given = try #require(ledger.accounts[peer]?.given)
+        }
+        let size = ledger.window(of: peer, isContended: false, at: Self.seconds)
+        #expect(size == Mills(bytes: 1 << 20))
     }
 
     @Test func aLateReceiptStopsAndAMissingOneCloses() throws {

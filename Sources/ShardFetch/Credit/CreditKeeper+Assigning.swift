@@ -99,7 +99,7 @@ extension CreditKeeper {
         whenKept { [self] isKept in
             guard isKept else { return }
             for receiver in [connection] + others { receiver.send(.assignReply(signed)) }
-            for other in others { whenRoom.withLock { $0 }?(other) }
+            for other in others { whenRoom(other) }
         }
     }
 

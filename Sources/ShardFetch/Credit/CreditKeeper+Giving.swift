@@ -103,7 +103,7 @@ extension CreditKeeper {
         switch outcome {
         case .counted:
             retellTerms(connection)
-            whenRoom.withLock { $0 }?(connection)
+            whenRoom(connection)
             keepInTime()
         case .stale, .foreign: break
         case .equivocation:

@@ -70,7 +70,7 @@ final class CreditKeeper: Sendable {
     let time: @Sendable () -> Int
     private let contention = Atomic<Bool>(false)
     /// Told when a connection has room again; called on worker threads.
-    let whenRoom = Mutex<(@Sendable (PeerConnection) -> Void)?>(nil)
+    let whenRoom = Callback<PeerConnection, Void>()
     /// What went and came of each blob since it was written last.
     let blobs = Mutex<[BlobID: CreditBlobRow]>([:])
 

@@ -29,6 +29,11 @@ package struct CreditRules: Hashable, Sendable {
     /// What a proven peer may have at least, and at most.
     package var windowProven = Mills(bytes: 1 << 20)
     package var windowMax = Mills(bytes: 16 << 20)
+    /// Seconds that a receipt's way counts as at least, when windows grow with the line.
+    ///
+    /// Windows then are at least a fifth of a second's bytes, and receipts at most twenty a second:
+    /// a signature and its check take as long as fetching some 30 KiB.
+    package var delayLeast: Instant = 0.1
     /// The part of a peer's funds that may be at risk, where others wait: one of so many.
     package var fundsPerWindow: Int64 = 8
     /// Bytes for which one receipt is enough, at most.

@@ -40,15 +40,16 @@ struct RiskWindow {
         advancedAt = now
     }
 
-    /// What is under way when receipts come as fast as they do.
-    private var bandwidthDelay: Mills {
-        guard delayMin < .infinity else { return .zero }
-        return Mills(Int64(exactly: (rate * delayMin).rounded()) ?? 0)
-    }
-
-    /// How large the window may become, by what the line carries.
+    /// How large the window may become, by what the line carries: twice what is under way when
+    /// receipts come as fast as they do.
+    ///
+    /// On a quick line that is little, and its receipts would cost more than what is at risk: their
+    /// way counts as at least `delayLeast` long.
     func ceiling(_ rules: CreditRules) -> Mills {
-        min(max(bandwidthDelay + bandwidthDelay, rules.windowProven), rules.windowMax)
+        guard delayMin < .infinity else { return rules.windowProven }
+        let underWay = rate * max(delayMin, rules.delayLeast)
+        let carried = Mills(Int64(exactly: (2 * underWay).rounded()) ?? 0)
+        return min(max(carried, rules.windowProven), rules.windowMax)
     }
 
     mutating func reserve(_ mills: Mills) { reserved += mills }

@@ -66,11 +66,9 @@ package final class Donor: Sendable {
 
     /// Begins to watch peers and to decide.
     func start() {
-        node.engine.watcher.withLock { watcher in
-            watcher = { [weak self] event in self?.receive(event) }
-        }
-        node.server.demandWatcher.withLock { watcher in
-            watcher = { [weak self] blob, shard, bytes in self?.demanded(bytes, of: shard, blob) }
+        node.engine.watcher.set { [weak self] event in self?.receive(event) }
+        node.server.demandWatcher.set { [weak self] read in
+            self?.demanded(read.bytes, of: read.shard, read.blob)
         }
         let loop = Task { [weak self] in
             // Cancelled: the node stops.
@@ -84,8 +82,8 @@ package final class Donor: Sendable {
 
     /// Ends all work; what was got so far stays, and is got on with at the next start.
     package func stop() async {
-        node.engine.watcher.withLock { $0 = nil }
-        node.server.demandWatcher.withLock { $0 = nil }
+        node.engine.watcher.set(nil)
+        node.server.demandWatcher.set(nil)
         node.server.donorRoom.withLock { $0 = nil }
         node.router.disconnectDonor()
         let loops = tasks.withLock { tasks in

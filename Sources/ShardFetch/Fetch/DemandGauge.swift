@@ -3,7 +3,7 @@ internal import Synchronization
 /// How many reads of this node wait for bytes at the moment, for whatever is to yield to them.
 final class DemandGauge: Sendable {
     private let waiting = Atomic<Int>(0)
-    private let over = Mutex<(@Sendable () -> Void)?>(nil)
+    private let over = Callback<Void, Void>()
 
     /// Whether any read waits.
     var isWaiting: Bool { waiting.load(ordering: .sequentiallyConsistent) > 0 }
@@ -16,11 +16,11 @@ final class DemandGauge: Sendable {
         guard waiting.wrappingSubtract(1, ordering: .sequentiallyConsistent).newValue == 0 else {
             return
         }
-        over.withLock { $0 }?()
+        over(())
     }
 
     /// Has `body` called whenever the last waiting read has what it wanted.
     func whenOver(_ body: @escaping @Sendable () -> Void) {
-        over.withLock { $0 = body }
+        over.set(body)
     }
 }

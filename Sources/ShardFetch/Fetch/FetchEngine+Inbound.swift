@@ -74,7 +74,7 @@ extension FetchEngine {
         }
         connection.send(messages)
         // What it holds is told anew.
-        if !messages.isEmpty { watcher.withLock { $0 }?(.joined(connection, session)) }
+        if !messages.isEmpty { watcher(.joined(connection, session)) }
     }
 
     // MARK: Frames
@@ -126,7 +126,7 @@ extension FetchEngine {
                 state.scheduler.holdings(connection.id, key, bitmap)
             }
         }
-        guard let watcher = watcher.withLock({ $0 }) else { return }
+        guard watcher.isSet else { return }
         watcher(.holds(connection, session, known.map { ($0.0.shard, $0.1.isComplete) }))
     }
 

@@ -47,7 +47,7 @@ package final class FetchEngine: Sendable {
 
     package let metrics = FetchMetrics()
     /// Told what peers say that they hold, for a donor; called on event loops.
-    let watcher = Mutex<(@Sendable (HoldingsEvent) -> Void)?>(nil)
+    let watcher = Callback<HoldingsEvent, Void>()
 
     init(
         pool: NIOThreadPool, logger: Logger, memory: MemoryBudget = .standard,

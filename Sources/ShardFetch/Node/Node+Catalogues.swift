@@ -6,14 +6,12 @@ extension Node {
     /// Begins to tell and hear of the catalogues in the registry.
     func startCatalogues() throws(PetalsError) {
         let (catalogues, registry) = (catalogues, store.registry)
-        server.catalogueLog.withLock { find in
-            find = { digest in
-                // What cannot be read now is asked of another.
-                guard let id = catalogues.catalogue(withLog: digest),
-                    let log = try? registry.catalogueLog(of: id)
-                else { return nil }
-                return log.serialized()
-            }
+        server.catalogueLog.set { digest in
+            // What cannot be read now is asked of another.
+            guard let id = catalogues.catalogue(withLog: digest),
+                let log = try? registry.catalogueLog(of: id)
+            else { return nil }
+            return log.serialized()
         }
         try catalogues.reload()
         guard let dht else { return }

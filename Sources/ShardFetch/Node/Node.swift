@@ -82,7 +82,7 @@ package final class Node: Sendable {
             minuteOfDay: configuration.minuteOfDay)
         self.server = server
         engine.demand.whenOver { [weak server] in server?.demandIsOver() }
-        credit.whenRoom.withLock { $0 = { [weak server] in server?.hasRoom($0) } }
+        credit.whenRoom.set { [weak server] in server?.hasRoom($0) }
         catalogues = CatalogueExchange(
             registry: store.registry, documents: documents, pool: pool, logger: logger,
             today: configuration.today, time: configuration.time, blame: blame)

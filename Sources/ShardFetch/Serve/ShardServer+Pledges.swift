@@ -39,9 +39,10 @@ extension ShardServer {
 
     /// Notes that somebody reads bytes of a shard.
     func noteDemand(_ request: ControlMessage.LeafRequest, _ connection: PeerConnection) {
-        guard !request.bulk, let watcher = demandWatcher.withLock({ $0 }),
+        guard !request.bulk, demandWatcher.isSet,
             let blob = joinedBlob(request.topic, connection)
         else { return }
-        watcher(blob.id, request.address.shard, request.leaves.count * Limits.leafBytes)
+        let bytes = request.leaves.count * Limits.leafBytes
+        demandWatcher((blob.id, request.address.shard, bytes))
     }
 }

@@ -44,9 +44,9 @@ final class ShardServer: Sendable {
     /// Bytes that this node has left for donating; nil where it does not donate.
     let donorRoom = Mutex<Int?>(nil)
     /// Told of leaves that a peer reads, for a donor; called on event loops.
-    let demandWatcher = Mutex<(@Sendable (BlobID, ShardIndex, _ bytes: Int) -> Void)?>(nil)
+    let demandWatcher = Callback<(blob: BlobID, shard: ShardIndex, bytes: Int), Void>()
     /// Gives the log of a catalogue by its digest; nil where there is none of that.
-    let catalogueLog = Mutex<@Sendable (Digest) -> [UInt8]?>({ _ in nil })
+    let catalogueLog = Callback<Digest, [UInt8]?>()
     /// Bytes of the frames that carried them.
     let uploadedBytes = Atomic<Int>(0)
     let demand: DemandGauge
@@ -226,7 +226,7 @@ final class ShardServer: Sendable {
     private func document(_ digest: Digest) -> [UInt8]? {
         do throws(PetalsError) {
             if let blob = store.blob(digest) { return blob.sealedDescriptor }
-            if let log = catalogueLog.withLock({ $0 })(digest) { return log }
+            if let log = catalogueLog(digest) ?? nil { return log }
             return try store.registry.readManifest(digest)
         } catch {
             logger.warning("a document could not be read: \(error.message)")
