@@ -33,18 +33,16 @@ package struct CatalogueLink: Hashable, Sendable, CustomStringConvertible {
         }
         let rest = link.dropFirst(Self.prefix.count)
         let body = rest.prefix { $0 != "?" }
-        guard let bytes = Base32.decode(body), let id = Digest(bytes) else {
-            throw PetalsError(
-                .badInput,
-                "the link of a catalogue has 52 letters and digits after \(Self.prefix), and "
-                    + "this one does not; copy it again from its source")
+        let bytes = try LinkBody.bytes(of: body, kind: Self.prefix, count: Digest.byteCount)
+        guard let id = Digest(bytes) else {
+            throw PetalsError(.badInput, "the link has a wrong length; copy it again")
         }
         self.id = id
         (name, peers) = try LinkHints.parse(rest.dropFirst(body.count + 1))
     }
 
     /// The link without its hints.
-    package var core: String { Self.prefix + Base32.encode(id.bytes) }
+    package var core: String { Self.prefix + LinkBody.text(id.bytes, kind: Self.prefix) }
 
     /// The whole link.
     package var text: String { LinkHints.append(to: core, name: name, peers: peers) }
