@@ -11,8 +11,8 @@ package struct ModelLink: Hashable, Sendable, CustomStringConvertible {
         case relay(SecretKey)
     }
 
-    private static let readKind = "petals:r1:"
-    private static let relayKind = "petals:v1:"
+    private static let readKind = LinkKind.model.rawValue
+    private static let relayKind = LinkKind.relayCap.rawValue
 
     package let capability: Capability
     package let manifestID: ManifestID
@@ -38,10 +38,10 @@ package struct ModelLink: Hashable, Sendable, CustomStringConvertible {
         let link = LinkHints.trimmed(text)
         let kinds = [Self.readKind, Self.relayKind]
         guard let kind = kinds.first(where: { link.hasPrefix($0) }) else {
-            throw PetalsError(
-                .badInput,
-                "this is not a petalsfs link; a link begins with petals:r1: (or petals:v1: for a "
-                    + "relay cap), as `petalsfs publish` prints it")
+            throw LinkKind.refusal(
+                of: link,
+                wanted: "this is not a petalsfs link; a link begins with petals:r1: (or petals:v1: "
+                    + "for a relay cap), as `petalsfs publish` prints it")
         }
         let rest = link.dropFirst(kind.count)
         let body = rest.prefix { $0 != "?" }

@@ -112,6 +112,27 @@ import Testing
         #expect(read.count == 4)
     }
 
+    /// What begins like something else is told which command takes it, by every reader.
+    @Test(arguments: LinkKind.allCases)
+    func theWrongKindIsToldItsCommand(kind: LinkKind) throws {
+        let text = " \(kind.rawValue)aaaa"
+        func message(_ read: () throws -> Void) -> String? {
+            do {
+                try read()
+                return nil
+            } catch {
+                return (error as? PetalsError)?.message
+            }
+        }
+        let asModel = message { _ = try ModelLink(parsing: text) }
+        #expect((asModel == kind.advice) == ![.model, .relayCap].contains(kind))
+        let asCatalogue = message { _ = try CatalogueLink(parsing: text) }
+        #expect((asCatalogue == kind.advice) == (kind != .catalogue))
+        let asDelegation = message { _ = try SignedDelegation(parsingText: text) }
+        #expect((asDelegation == kind.advice) == (kind != .delegation))
+        #expect(asModel != nil && asCatalogue != nil && asDelegation != nil)
+    }
+
     /// BIP 350's own examples of valid strings, in base32's letters.
     @Test(
         arguments: [

@@ -11,6 +11,10 @@ extension NodeService {
     ///
     /// - Throws: `PetalsError.notFound`, or `.badInput` where several are meant.
     func find(_ text: String) throws(PetalsError) -> CatalogueRow {
+        // Before it is repeated in a sentence: the link of a model is a secret.
+        if let kind = LinkKind(of: text), kind != .catalogue {
+            throw PetalsError(.badInput, kind.advice)
+        }
         let rows = try store.registry.catalogues()
         let found: [CatalogueRow]
         if CatalogueLink.isMeant(by: text) {
