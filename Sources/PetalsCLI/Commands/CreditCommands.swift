@@ -61,8 +61,8 @@ extension CreditStatus.Peer {
             case "newcomer": "shares what is for newcomers"
             default: "has what nobody else wants"
             }
-        return "\(id.prefix(16))\(connected ? "" : " (away)") gave \(ByteCount(received)), got "
-            + "\(ByteCount(given)), \(standing), \(use)"
+        return "\(PeerID.label(of: id))\(connected ? "" : " (away)") gave \(ByteCount(received)), "
+            + "got \(ByteCount(given)), \(standing), \(use)"
             + (writtenOff > 0 ? "; \(ByteCount(writtenOff)) it never signed for" : "")
             + (contradicts ? "; it signed two stories" : "")
             + (violations > 0 ? "; it broke \(violations) promises" : "")
@@ -79,7 +79,7 @@ extension NodeStatus.Waiter {
             case "newcomer": "a newcomer"
             default: "it has what nobody else wants"
             }
-        return "\(id.prefix(16)) for \(requests) requests, \(expects)"
+        return "\(PeerID.label(of: id)) for \(requests) requests, \(expects)"
             + (unpaid ? "; it has to sign for what it had" : "")
     }
 }

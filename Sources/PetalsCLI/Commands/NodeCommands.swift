@@ -294,7 +294,7 @@ struct Status: AsyncParsableCommand {
         }
         for peer in node.peers {
             Terminal.print(
-                "peer     \(peer.id.prefix(16)) \(peer.dialled ? "at" : "from") \(peer.address)"
+                "peer     \(PeerID.label(of: peer.id)) \(peer.dialled ? "at" : "from") \(peer.address)"
                     + (peer.origin.map { ", \($0)" } ?? ""))
         }
     }

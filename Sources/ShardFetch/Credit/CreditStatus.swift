@@ -87,7 +87,7 @@ package struct CreditStatus: Sendable, Codable {
         }
         peers = shown.prefix(Self.peersShown).map { account in
             Peer(
-                id: Base32.encode(account.peer.bytes),
+                id: account.peer.peerName,
                 connected: connected.contains(account.peer),
                 tier: "\(ledger.standing(of: account.peer, at: seconds).tier)",
                 received: account.receivedBytes, given: account.givenBytes,

@@ -262,7 +262,7 @@ package final class Donor: Sendable {
                 verdict = await auditor.audit(session, shard.index, at: connection)
             }
             if verdict == .refused, let id = found.1?.peerID {
-                logger.info("peer \(id.short) does not have shard \(shard.index) that it claims")
+                logger.info("peer \(id.label) does not have shard \(shard.index) that it claims")
             }
             let final = verdict
             state.withLock { $0.plan.audited(peer, shard, final, now: MonotonicClock.now) }
