@@ -106,6 +106,9 @@ extension MountTests {
                 name: "a cache of no size", arguments: ["serve", "--cache-size", "much"],
                 phrase: "--cache-size takes", code: 2),
             .init(
+                name: "a memory of no size", arguments: ["serve", "--memory", "much"],
+                phrase: "--memory takes a size", code: 2),
+            .init(
                 name: "a floor of no size", arguments: ["serve", "--cache-free", "-1"],
                 phrase: "--cache-free", code: 2),
         ]

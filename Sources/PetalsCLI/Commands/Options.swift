@@ -94,7 +94,7 @@ struct NetworkOptions: ParsableArguments {
     /// - Parameter isReachable: whether others are to reach it from outside of its network.
     func configuration(
         listenByDefault: String?, isReachable: Bool = false
-    ) throws(PetalsError) -> NodeConfiguration {
+    ) throws -> NodeConfiguration {
         var configuration = NodeConfiguration()
         if !noLan { configuration.lan = LocalNetwork.Place() }
         configuration.localOnly = lanOnly
@@ -105,12 +105,8 @@ struct NetworkOptions: ParsableArguments {
         }
         configuration.dht = try dht(
             besides: configuration.listen, mapsPorts: isReachable && !noPortMapping)
-        if let memory {
-            guard let size = ByteCount(parsing: memory) else {
-                throw PetalsError(
-                    .badInput, "--memory takes a size, for example 256M or 1GiB, not “\(memory)”")
-            }
-            configuration.memory = try MemoryBudget(bytes: size.bytes)
+        if let bytes = try Sizes.parse(memory, option: "--memory") {
+            configuration.memory = try MemoryBudget(bytes: bytes)
         }
         for peer in peers { configuration.peers.append(try SocketEndpoint(parsing: peer)) }
         return configuration
@@ -191,7 +187,8 @@ enum Sizes {
     static func parse(_ text: String?, option: String) throws -> Int? {
         guard let text else { return nil }
         guard let size = ByteCount(parsing: text) else {
-            throw ValidationError("\(option) takes a size, for example 50G or 800MiB")
+            throw ValidationError(
+                "\(option) takes a size, for example 50G or 800MiB, not “\(text)”")
         }
         return size.bytes
     }

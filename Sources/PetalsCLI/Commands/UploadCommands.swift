@@ -31,7 +31,7 @@ extension NetworkOptions {
     /// meanwhile: whoever it fetches from may ask it for what it has.
     ///
     /// Both mean nothing where a node runs already, which the command is carried out by.
-    func temporary(_ uploads: UploadOptions) throws(PetalsError) -> NodeConfiguration {
+    func temporary(_ uploads: UploadOptions) throws -> NodeConfiguration {
         var configuration = try configuration(listenByDefault: nil)
         configuration.uploads = try uploads.schedule()
         return configuration
