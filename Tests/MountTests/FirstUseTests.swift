@@ -26,5 +26,15 @@ extension MountTests {
                 try await mounted.unmount(world)
             }
         }
+
+        /// Help says where a node listens unless it is told.
+        @Test func helpNamesTheDefaultAddress() async throws {
+            try await World.with { world in
+                for command in ["serve", "mount"] {
+                    let help = try await world.run("petalsfs", command, "--help")
+                    #expect(help.code == 0 && help.output.contains("0.0.0.0:0"), help.told)
+                }
+            }
+        }
     }
 }

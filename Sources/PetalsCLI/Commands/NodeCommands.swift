@@ -49,7 +49,8 @@ struct Serve: AsyncParsableCommand {
             throw ValidationError("relay caps are for --donate SIZE; `petalsfs hold` needs none")
         }
         bounds.donatedModels = try DonatedModels.parse(models, file: relayCaps)
-        var node = try network.configuration(listenByDefault: "0.0.0.0:0", isReachable: true)
+        var node = try network.configuration(
+            listenByDefault: NetworkOptions.listenByDefault, isReachable: true)
         node.uploads = try uploads.schedule()
         let runner = NodeRunner(
             statePath: common.state, logger: common.makeLogger(normal: .info), bounds: bounds,
@@ -155,7 +156,7 @@ struct Mount: AsyncParsableCommand {
         let options = try MountOptions(parsing: mountOptions)
         let bounds = try cache.bounds()
         let rules = try signatures.rules()
-        var node = try network.configuration(listenByDefault: "0.0.0.0:0")
+        var node = try network.configuration(listenByDefault: NetworkOptions.listenByDefault)
         node.uploads = try uploads.schedule()
         // Before anything is opened: the commonest mistakes are about links and the directory.
         for link in links { _ = try NodeService.readLink(link) }

@@ -42,7 +42,14 @@ struct CommonOptions: ParsableArguments {
 
 /// Where a node listens and whom it dials.
 struct NetworkOptions: ParsableArguments {
-    @Option(help: "The address to listen on, HOST:PORT; port 0 picks one.")
+    /// Where a node that stays listens unless told otherwise: everywhere, on a port that is free.
+    static let listenByDefault = "0.0.0.0:0"
+
+    @Option(
+        help: """
+            The address to listen on, HOST:PORT; port 0 picks one. Unless given, `serve` and \
+            `mount` listen on \(NetworkOptions.listenByDefault), and other commands on none.
+            """)
     var listen: String?
 
     @Option(name: .customLong("peer"), help: "An address to dial, HOST:PORT; may be repeated.")
