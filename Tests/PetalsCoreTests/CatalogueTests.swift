@@ -174,8 +174,8 @@ import Testing
         #expect(try CatalogueLink(parsing: "petals:c1:" + Base32.encode(id.bytes)).id == id)
         for wrong in [
             "", "petals:c1:", "petals:r1:" + Base32.encode(id.bytes), String(link.core.dropLast()),
-            link.core.replacing("c1:", with: "c1:a").dropLast() + "a", link.core + "a", link.core.replacing("c1:", with: "c1:1"),
-            link.core + "?name=a%2Fb",
+            link.core.replacing("c1:", with: "c1:a").dropLast() + "a", link.core + "a",
+            link.core.replacing("c1:", with: "c1:1"), link.core + "?name=a%2Fb",
         ] {
             #expect(code { _ = try CatalogueLink(parsing: wrong) } == .badInput, "\(wrong)")
         }

@@ -50,6 +50,7 @@ struct CatalogCreate: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        try Usage.check { try CatalogueRecord.title(title).validate() }
         let details = try await Catalogues.perform(
             .create(title: title, ownerKey: owner.path), common)
         if output.json { return try Output.printJSON(details) }
@@ -101,6 +102,8 @@ struct CatalogAdd: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        try Usage.check(catalogue: catalogue)
+        try Usage.check(name: name)
         let details = try await Catalogues.perform(
             .add(
                 .init(
@@ -130,6 +133,7 @@ struct CatalogRemove: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        try Usage.check(catalogue: catalogue)
         let details = try await Catalogues.perform(
             .withdraw(catalogue: catalogue, name: name, ownerKey: owner.path), common)
         try Catalogues.report(details, output)
@@ -156,8 +160,10 @@ struct CatalogFollow: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        let text = try Output.link(link)
+        _ = try Usage.check { try CatalogueLink(parsing: text) }
         let details = try await Catalogues.perform(
-            .follow(link: try Output.link(link), peers: peers), common)
+            .follow(link: text, peers: peers), common)
         try Catalogues.report(details, output)
     }
 }
@@ -177,6 +183,7 @@ struct CatalogUnfollow: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        try Usage.check(catalogue: catalogue)
         _ = try await Conductor(options: common).perform(
             .catalogue(.unfollow(catalogue: catalogue)))
     }
@@ -223,11 +230,12 @@ struct CatalogDelegate: AsyncParsableCommand {
             throw ValidationError("--to takes the 52 letters and digits of a node's key")
         }
         let now = Int(Date().timeIntervalSince1970)
+        let span = try Catalogues.seconds(expires)
         let key = try CatalogueKeys.require(
             URL(fileURLWithPath: ownerKey).standardizedFileURL.path)
         let delegation = CatalogueDelegation(
             owner: key.catalogueID, delegate: delegate, issue: now, notBefore: now,
-            expiresAt: now + (try Catalogues.seconds(expires)))
+            expiresAt: now + span)
         Terminal.print(CatalogueSigning.delegate(delegation, owner: key).text)
     }
 }
@@ -260,8 +268,13 @@ struct CatalogAdopt: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        let text = try Output.link(delegation)
+        try Usage.check {
+            _ = try SignedDelegation(parsingText: text)
+            if let title { try CatalogueRecord.title(title).validate() }
+        }
         let details = try await Catalogues.perform(
-            .adopt(delegation: try Output.link(delegation), title: title), common)
+            .adopt(delegation: text, title: title), common)
         if output.json { return try Output.printJSON(details) }
         Terminal.print(details.summary.link)
     }

@@ -42,6 +42,7 @@ struct CatalogShow: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        try Usage.check(catalogue: catalogue)
         let details = try await Catalogues.perform(.show(catalogue: catalogue), common)
         if output.json { return try Output.printJSON(details) }
         show(details)

@@ -48,7 +48,11 @@ struct Serve: AsyncParsableCommand {
         guard bounds.chooses || models.isEmpty && relayCaps == nil else {
             throw ValidationError("relay caps are for --donate SIZE; `petalsfs hold` needs none")
         }
-        bounds.donatedModels = try DonatedModels.parse(models, file: relayCaps)
+        bounds.donatedModels = try Usage.check { try DonatedModels.parse(models) }
+        for catalogue in catalogues {
+            _ = try Usage.check { try CatalogueLink(parsing: catalogue) }
+        }
+        if let relayCaps { bounds.donatedModels += try DonatedModels.read(relayCaps) }
         var node = try network.configuration(
             listenByDefault: NetworkOptions.listenByDefault, isReachable: true)
         node.uploads = try uploads.schedule()
@@ -99,11 +103,13 @@ struct Hold: AsyncParsableCommand {
             }
             chosen = valid
         }
+        let text = try Output.link(link)
+        _ = try Usage.check { try ModelLink(parsing: text) }
         let conductor = Conductor(
             options: common, network: try network.temporary(uploads),
             title: "fetching")
         let request = ControlRequest.HoldRequest(
-            link: try Output.link(link), shards: chosen, peers: network.peers)
+            link: text, shards: chosen, peers: network.peers)
         guard case .held(let model) = try await conductor.perform(.hold(request)) else { return }
         if output.json { return try Output.printJSON(model) }
         Terminal.print(
@@ -151,15 +157,15 @@ struct Mount: AsyncParsableCommand {
         guard readTimeout > 0, readTimeout < 1e7 else {
             throw ValidationError("--read-timeout takes a number of seconds above 0")
         }
-        if background { return try Background.relaunch() }
         let logger = common.makeLogger(normal: .info)
-        let options = try MountOptions(parsing: mountOptions)
+        let options = try Usage.check { try MountOptions(parsing: mountOptions) }
         let bounds = try cache.bounds()
         let rules = try signatures.rules()
         var node = try network.configuration(listenByDefault: NetworkOptions.listenByDefault)
         node.uploads = try uploads.schedule()
         // Before anything is opened: the commonest mistakes are about links and the directory.
-        for link in links { _ = try NodeService.readLink(link) }
+        for link in links { _ = try Usage.check { try NodeService.readLink(link) } }
+        if background { return try Background.relaunch() }
         let point = try MountPoint.prepare(directory, options: options, logger: logger)
         let runner = NodeRunner(
             statePath: common.state, logger: logger, bounds: bounds, network: node)

@@ -102,6 +102,12 @@ struct NetworkOptions: ParsableArguments {
     func configuration(
         listenByDefault: String?, isReachable: Bool = false
     ) throws -> NodeConfiguration {
+        try Usage.check {
+            try read(listenByDefault: listenByDefault, isReachable: isReachable)
+        }
+    }
+
+    private func read(listenByDefault: String?, isReachable: Bool) throws -> NodeConfiguration {
         var configuration = NodeConfiguration()
         if !noLan { configuration.lan = LocalNetwork.Place() }
         configuration.localOnly = lanOnly
@@ -183,8 +189,8 @@ struct SignatureOptions: ParsableArguments {
     }
 
     /// The rules that were asked for; nil for none.
-    func rules() throws(PetalsError) -> SignatureRules? {
-        requireSigned ? try SignatureRules(publishers: publishers) : nil
+    func rules() throws -> SignatureRules? {
+        requireSigned ? try Usage.check { try SignatureRules(publishers: publishers) } : nil
     }
 }
 

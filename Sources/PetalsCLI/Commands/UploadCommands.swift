@@ -21,8 +21,8 @@ struct UploadOptions: ParsableArguments {
             """, valueName: "table"))
     var uploadTimes: String?
 
-    func schedule() throws(PetalsError) -> UploadSchedule {
-        try UploadSchedule(limit: uploadLimit, times: uploadTimes)
+    func schedule() throws -> UploadSchedule {
+        try Usage.check { try UploadSchedule(limit: uploadLimit, times: uploadTimes) }
     }
 }
 
@@ -60,7 +60,7 @@ struct Limit: AsyncParsableCommand {
 
     func run() async throws {
         // Before the node is asked: what is wrong with it is the same everywhere.
-        _ = try UploadSchedule(limit: rate, times: times)
+        _ = try Usage.check { try UploadSchedule(limit: rate, times: times) }
         _ = try await Conductor(options: common).perform(.limit(rate: rate, times: times))
     }
 }
