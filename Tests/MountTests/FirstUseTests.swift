@@ -36,5 +36,25 @@ extension MountTests {
                 }
             }
         }
+
+        /// A state folder where this user may not write: told as such, without root's rights.
+        @Test func aStateFolderOfSomebodyElse() async throws {
+            try await World.with { world in
+                let folder = try world.makeFolder("closed")
+                _ = try await world.run("chmod", "555", folder).succeeded()
+                let ordinary =
+                    Machine.isRoot
+                    ? ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-all"] : []
+                for (command, state) in [
+                    (["publish", "/etc/hostname"], "closed/state"), (["serve"], "closed/a/b"),
+                ] {
+                    let finished = try await world.start(
+                        ordinary + ["petalsfs"] + command + ["--state", world.path(state)]
+                    ).finish()
+                    expectRefusal(finished, saying: "this user may not write to \(folder)")
+                    #expect(finished.errors.contains("--state"), finished.told)
+                }
+            }
+        }
     }
 }
