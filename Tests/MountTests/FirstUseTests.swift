@@ -56,5 +56,50 @@ extension MountTests {
                 }
             }
         }
+
+        /// `hold` with nobody to ask says so and goes on; it ends when somebody comes.
+        @Test func holdSaysWhatItWaitsFor() async throws {
+            try await World.with { world in
+                let source = try await Samples.noise(world, "model.gguf", bytes: 300_000)
+                let report = try await world.publish(source)
+                let first = try await world.serve("publisher")
+                first.child.send(SIGTERM)
+                _ = try await first.child.finish()
+                let hold = try world.start([
+                    "petalsfs", "hold", report.relay, "--peer", first.address, "--state",
+                    world.path("relay0"),
+                ])
+                try await World.wait("a note") { hold.errors.contains("waiting for the manifest") }
+                #expect(hold.errors.contains("no peer is connected"), "\(hold.errors)")
+                #expect(hold.isRunning && hold.output == "")
+                _ = try await world.serve("publisher", at: first.address)
+                let finished = try await hold.finish()
+                #expect(finished.code == 0, finished.told)
+            }
+        }
+
+        /// A model whose manifest has not come is among what is waited for, with who was asked.
+        @Test func statusShowsMissingManifests() async throws {
+            try await World.with { world in
+                let source = try await Samples.noise(world, "model.gguf", bytes: 300_000)
+                let report = try await world.publish(source)
+                let mounted = try await world.mount("reader", [report.link], peers: [])
+                let read = try await world.run("head", "-c1", mounted.path(report.name))
+                #expect(read.errors.contains("temporarily unavailable"), read.told)
+                try await World.wait("the status to say so") {
+                    try await world.petals("reader", "status").succeeded()
+                        .contains("waiting  the manifest of model.gguf: no peer")
+                }
+                let publisher = try await world.serve("publisher")
+                let pin = try await world.petals(
+                    "reader", "add", report.link, "--peer", publisher.address)
+                #expect(pin.code == 0, pin.told)
+                try await World.wait("the manifest") {
+                    try await !world.petals("reader", "status").succeeded()
+                        .contains("the manifest of")
+                }
+                try await mounted.unmount(world)
+            }
+        }
     }
 }

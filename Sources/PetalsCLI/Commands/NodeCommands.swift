@@ -248,6 +248,9 @@ struct Status: AsyncParsableCommand {
     }
 
     private func show(_ status: StatusSummary) {
+        guard status.exists else {
+            return Terminal.print("state    \(status.state), which does not exist yet")
+        }
         Terminal.print("state    \(status.state), \(status.models) models")
         let classes = status.store.filter { $0.value > 0 }.sorted { $0.key < $1.key }
             .map { "\($0.key) \(ByteCount($0.value))" }
@@ -284,6 +287,9 @@ struct Status: AsyncParsableCommand {
             Terminal.print(
                 "waiting  \(file.reads == 1 ? "a read" : "\(file.reads) reads") of \(file.name): "
                     + file.lacks)
+        }
+        for model in status.waitingManifests {
+            Terminal.print("waiting  the manifest of \(model.name): \(model.lacks)")
         }
         for waiter in node.upload.waiters { Terminal.print("waits    \(waiter.text)") }
         Terminal.print(
