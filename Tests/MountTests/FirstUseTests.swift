@@ -101,5 +101,35 @@ extension MountTests {
                 try await mounted.unmount(world)
             }
         }
+
+        /// To look at a state folder that is not there makes none, and says what is there: nothing.
+        @Test(
+            arguments: [
+                (["ls"], 0, "No model is registered"), (["ls", "--json"], 0, "[]"),
+                (["status"], 0, "which does not exist yet"),
+                (["status", "--json"], 0, "\"exists\":false"), (["credits"], 0, "earned"),
+                (["verify"], 0, "clean"), (["catalog", "ls"], 0, "No catalogue is followed"),
+                (["catalog", "show", "x"], 1, "no catalogue “x”"),
+                (["catalog", "unfollow", "x"], 1, "no catalogue “x”"),
+                (["catalog", "remove", "x", "y"], 1, "no catalogue “x”"),
+                (["catalog", "add", "x", "y"], 1, "no catalogue “x”"),
+                (["info", "x"], 1, "no model named “x”"), (["rm", "x"], 1, "no model named “x”"),
+                (["pin", "x"], 1, "no model named “x”"), (["unpin", "x"], 1, "no model named “x”"),
+                (["evict", "x"], 1, "no model named “x”"),
+                (["prefetch", "x"], 1, "no model named “x”"),
+                (["verify", "x"], 1, "no model named “x”"), (["limit", "1M"], 1, "no node runs"),
+                (["umount", "/"], 1, "not a mount of petalsfs"),
+            ] as [([String], Int, String)])
+        func lookingMakesNothing(command: [String], code: Int, phrase: String) async throws {
+            try await World.with { world in
+                let state = world.path("none")
+                let finished = try await world.start(
+                    ["petalsfs"] + command + ["--state", state]
+                ).finish()
+                #expect(finished.code == code, finished.told)
+                #expect((finished.output + finished.errors).contains(phrase), finished.told)
+                #expect(!FileManager.default.fileExists(atPath: state))
+            }
+        }
     }
 }

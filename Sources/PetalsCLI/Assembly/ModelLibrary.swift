@@ -70,11 +70,14 @@ final class ModelLibrary: Sendable {
     /// - Throws: `PetalsError.notFound` saying how to see what there is.
     func entry(_ name: String) throws(PetalsError) -> Entry {
         guard let entry = state.withLock({ $0.entries[name] }) else {
-            throw PetalsError(
-                .notFound,
-                "no model named “\(name)” is registered; `petalsfs ls` shows those that are")
+            throw Self.unknown(name)
         }
         return entry
+    }
+
+    static func unknown(_ name: String) -> PetalsError {
+        PetalsError(
+            .notFound, "no model named “\(name)” is registered; `petalsfs ls` shows those that are")
     }
 
     /// The model as it is now; nil where its name stands for another manifest, or for nothing.

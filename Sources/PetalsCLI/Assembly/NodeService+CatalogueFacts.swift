@@ -32,10 +32,7 @@ extension NodeService {
                 }
         }
         guard let row = found.first else {
-            throw PetalsError(
-                .notFound,
-                "no catalogue “\(ModelPath.printable(text))” is followed or signed here; "
-                    + "`petalsfs catalog ls` shows those that are")
+            throw Self.unknownCatalogue(text)
         }
         guard found.count == 1 else {
             throw PetalsError(
@@ -44,6 +41,13 @@ extension NodeService {
                     + "one by its link, as `petalsfs catalog ls` shows it")
         }
         return row
+    }
+
+    static func unknownCatalogue(_ text: String) -> PetalsError {
+        PetalsError(
+            .notFound,
+            "no catalogue “\(ModelPath.printable(text))” is followed or signed here; "
+                + "`petalsfs catalog ls` shows those that are")
     }
 
     private func title(of row: CatalogueRow) throws(PetalsError) -> String {

@@ -29,6 +29,11 @@ struct Conductor {
             return try await client.perform(
                 request, progress: { bar?.update(done: $0, total: $1) }, note: note)
         }
+        if try !StateFolder.exists(at: options.state),
+            let answer = try request.answer(withoutFolder: options.state)
+        {
+            return answer
+        }
         let service = try NodeService(
             statePath: options.state, logger: options.makeLogger(normal: .warning))
         if request.needsNetwork {

@@ -62,6 +62,11 @@ package struct CreditStatus: Sendable, Codable {
     /// Those of which most passed first.
     package private(set) var models: [Model] = []
 
+    /// What is said where there are no books.
+    package static var empty: CreditStatus { CreditStatus() }
+
+    private init() { contended = false }
+
     /// Peers that are shown.
     private static let peersShown = 1000
 
