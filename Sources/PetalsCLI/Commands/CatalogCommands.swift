@@ -147,23 +147,25 @@ struct CatalogFollow: AsyncParsableCommand {
         abstract: "Shows a catalogue's models in the mount, and new ones as they come.",
         discussion: """
             A model whose name is taken here is shown as “NAME (TITLE)”. Nothing is fetched \
-            before a model is opened, but for a few manifests.
+            before a model is opened, but for a few manifests. What the catalogue lists comes \
+            to a node that runs, now or later; the addresses are kept for it.
             """)
 
     @Argument(help: "The catalogue's link, petals:c1:...")
     var link: String
 
-    @Option(name: .customLong("peer"), help: "A node that has it, HOST:PORT; may be repeated.")
-    var peers: [String] = []
-
+    @OptionGroup var network: NetworkOptions
+    @OptionGroup var uploads: UploadOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
         let text = try Output.link(link)
         _ = try Usage.check { try CatalogueLink(parsing: text) }
+        // No node is started for it; what is wrong with them is told all the same.
+        _ = try network.temporary(uploads)
         let details = try await Catalogues.perform(
-            .follow(link: text, peers: peers), common)
+            .follow(link: text, peers: network.peers), common)
         try Catalogues.report(details, output)
     }
 }
