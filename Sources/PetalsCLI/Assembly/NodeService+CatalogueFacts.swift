@@ -50,7 +50,7 @@ extension NodeService {
                 + "`petalsfs catalog ls` shows those that are")
     }
 
-    private func title(of row: CatalogueRow) throws(PetalsError) -> String {
+    func title(of row: CatalogueRow) throws(PetalsError) -> String {
         let title = try store.registry.catalogueLog(of: row.id)?.title ?? ""
         return title.isEmpty ? row.name : title
     }
