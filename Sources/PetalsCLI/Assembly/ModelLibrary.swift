@@ -209,7 +209,8 @@ final class ModelLibrary: Sendable {
             try store.registry.link(entry.grants.map(BlobRow.init(grant:)), to: row.name)
             state.withLock { $0.fetching[row.name] = nil }
             try reload()
-            logger.info("the manifest of “\(row.name)” is here: \(entry.grants.count) blobs")
+            let blobs = counted(entry.grants.count, "blob")
+            logger.info("the manifest of “\(row.name)” is here: \(blobs)")
             await openLargest(of: entry, with: node)
         } catch {
             if error.code != .cancelled { logger.error("“\(row.name)”: \(error.message)") }

@@ -128,7 +128,8 @@ enum Catalogues {
         Terminal.print(
             summary.sequence == 0
                 ? "\(summary.title): waits for its first news"
-                : "\(summary.title): sequence \(summary.sequence), \(summary.models) models")
+                : "\(summary.title): sequence \(summary.sequence), "
+                    + counted(summary.models, "model"))
     }
 
     /// A moment for people, in UTC.

@@ -113,7 +113,8 @@ struct Hold: AsyncParsableCommand {
         guard case .held(let model) = try await conductor.perform(.hold(request)) else { return }
         if output.json { return try Output.printJSON(model) }
         Terminal.print(
-            "\(model.name): \(model.shards) shards of \(model.blobs) blobs, "
+            "\(model.name): \(counted(model.shards, "shard")) of "
+                + "\(counted(model.blobs, "blob")), "
                 + "\(ByteCount(model.bytes))")
     }
 }
@@ -251,7 +252,7 @@ struct Status: AsyncParsableCommand {
         guard status.exists else {
             return Terminal.print("state    \(status.state), which does not exist yet")
         }
-        Terminal.print("state    \(status.state), \(status.models) models")
+        Terminal.print("state    \(status.state), \(counted(status.models, "model"))")
         let classes = status.store.filter { $0.value > 0 }.sorted { $0.key < $1.key }
             .map { "\($0.key) \(ByteCount($0.value))" }
         Terminal.print("store    \(classes.isEmpty ? "empty" : classes.joined(separator: ", "))")
@@ -268,7 +269,8 @@ struct Status: AsyncParsableCommand {
         }
         for catalogue in status.catalogues {
             Terminal.print(
-                "catalog  \(catalogue.title): \(catalogue.state), \(catalogue.models) models, "
+                "catalog  \(catalogue.title): \(catalogue.state), "
+                    + "\(counted(catalogue.models, "model")), "
                     + "sequence \(catalogue.sequence)"
                     + (catalogue.refused.map { "; a head was refused: \($0)" } ?? ""))
         }
@@ -280,12 +282,13 @@ struct Status: AsyncParsableCommand {
         Terminal.print(
             "traffic  \(ByteCount(node.fetchedBytes)) fetched, "
                 + "\(ByteCount(node.hedgedBytes)) asked twice, "
-                + "\(ByteCount(node.servedBytes)) served, \(node.rebuiltCells) cells rebuilt, "
-                + "\(node.damagedLeaves) damaged")
+                + "\(ByteCount(node.servedBytes)) served, "
+                + "\(counted(node.rebuiltCells, "cell")) rebuilt, "
+                + "\(counted(node.damagedLeaves, "leaf", "leaves")) damaged")
         Terminal.print("upload   \(node.upload.text)")
         for file in status.waiting {
             Terminal.print(
-                "waiting  \(file.reads == 1 ? "a read" : "\(file.reads) reads") of \(file.name): "
+                "waiting  \(counted(file.reads, "read")) of \(file.name): "
                     + file.lacks)
         }
         for model in status.waitingManifests {
@@ -302,7 +305,8 @@ struct Status: AsyncParsableCommand {
         }
         if let dht = node.dht {
             Terminal.print(
-                "dht      \(dht.nodes) nodes known, at \(dht.listen.joined(separator: " and "))"
+                "dht      \(counted(dht.nodes, "node")) known, at "
+                    + dht.listen.joined(separator: " and ")
                     + (dht.mappedPort.map { "; the router forwards port \($0)" } ?? ""))
         }
         for peer in node.peers {
@@ -314,17 +318,20 @@ struct Status: AsyncParsableCommand {
     private func show(_ donation: DonationStatus) {
         Terminal.print(
             "donation \(ByteCount(donation.used)) of \(ByteCount(donation.quota)) in "
-                + "\(donation.shards) shards, \(donation.coming.count) on their way, "
+                + "\(counted(donation.shards, "shard")), "
+                + "\(donation.coming.count) on the way, "
                 + "\(donation.rebuilt) rebuilt, \(donation.dropped) dropped")
         Terminal.print(
-            "         \(donation.groups) groups of \(donation.blobs) blobs, "
-                + "\(donation.thinCount) under-replicated; \(donation.audits) peers checked, "
+            "         \(counted(donation.groups, "group")) of "
+                + "\(counted(donation.blobs, "blob")), "
+                + "\(donation.thinCount) under-replicated; "
+                + "\(counted(donation.audits, "check")) of what peers claim, "
                 + "\(donation.auditsPassed) passed")
         for group in donation.thin {
             Terminal.print(
                 "thin     blob \(group.blob.prefix(8)) group \(group.group): "
-                    + "\(group.available) of \(group.shards) shards are there, "
-                    + "\(group.needed) are needed; \(group.spread) at peers of their own")
+                    + "\(group.available) of \(counted(group.shards, "shard")) there, "
+                    + "\(group.needed) needed; \(group.spread) at peers of their own")
         }
     }
 }

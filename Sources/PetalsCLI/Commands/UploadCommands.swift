@@ -70,7 +70,7 @@ extension NodeStatus.Upload {
     var text: String {
         let limit = limit.map { $0 == 0 ? "nothing is sent" : "limit \(ByteCount($0))/s" }
         return "\(limit ?? "no limit"), \(ByteCount(rate))/s lately, \(ByteCount(bytes)) in all"
-            + (waiting > 0 ? ", \(waiting) requests wait" : "")
+            + (waiting > 0 ? ", \(counted(waiting, "request waits", "requests wait"))" : "")
             + (contended ? "; contended" : "")
             + (times.isEmpty ? "" : "; times \(times)")
     }

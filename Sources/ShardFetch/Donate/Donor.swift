@@ -250,7 +250,8 @@ package final class Donor: Sendable {
             return damaged.count
         }
         guard damaged > 0 else { return }
-        logger.warning("donating: \(damaged) shards are damaged; what is missing is got again")
+        let shards = counted(damaged, "shard is", "shards are")
+        logger.warning("donating: \(shards) damaged; what is missing is got again")
         startNext()
     }
 

@@ -147,7 +147,7 @@ final class ConnectionRouter: PeerConnectionDelegate {
             logger.warning(
                 """
                 peer \(culprit.peerID.label) at \(culprit.address) is left out for \
-                \(Int(seconds / 60)) minutes: \(offence)
+                \(counted(Int(seconds / 60), "minute")): \(offence)
                 """)
         }
         for connection in connections() where connection.peerID == culprit.peerID {
