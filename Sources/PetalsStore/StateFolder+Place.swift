@@ -12,8 +12,8 @@ extension StateFolder {
     package static func exists(at path: String) throws(PetalsError) -> Bool {
         let path = absolute(path)
         try checkPlace(path)
-        return try DiskFile.open(path + "/VERSION", .reading) != nil
-            || DiskFile.open(path + "/petals.sqlite", .reading) != nil
+        if try DiskFile.open(path + "/VERSION", .reading) != nil { return true }
+        return try DiskFile.open(path + "/petals.sqlite", .reading) != nil
     }
 
     /// Throws where `path` cannot be a state folder, or be made one.
