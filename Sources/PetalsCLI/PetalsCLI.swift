@@ -18,8 +18,8 @@
 // dial, answer the socket, and end on SIGINT, SIGTERM or, for a mount, when somebody unmounts it.
 //
 // What is printed on standard output is the result and nothing else (`--json`: one JSON document);
-// logs, progress and errors go to standard error. Errors are one sentence. Exit codes: 0 done, 1
-// failed, 2 wrong usage.
+// logs, progress and errors go to standard error. Errors are one sentence. Exit codes: 0 done; 2
+// for what the command line alone shows to be wrong (`Usage`); 1 for all else that failed.
 //
 internal import ArgumentParser
 internal import Foundation

@@ -4,7 +4,7 @@ package enum Base32 {
 
     /// Encodes `bytes`: 8 characters for 5 bytes, the last group shorter.
     package static func encode(_ bytes: some Sequence<UInt8>) -> String {
-        var text: [UInt8] = []
+        var values: [UInt8] = []
         var pending: UInt32 = 0
         var pendingBits = 0
         for byte in bytes {
@@ -12,14 +12,14 @@ package enum Base32 {
             pendingBits += 8
             while pendingBits >= 5 {
                 pendingBits -= 5
-                text.append(alphabet[Int(pending >> UInt32(pendingBits) & 31)])
+                values.append(UInt8(pending >> UInt32(pendingBits) & 31))
             }
             pending &= (1 << UInt32(pendingBits)) - 1
         }
         if pendingBits > 0 {
-            text.append(alphabet[Int(pending << UInt32(5 - pendingBits) & 31)])
+            values.append(UInt8(pending << UInt32(5 - pendingBits) & 31))
         }
-        return String(decoding: text, as: UTF8.self)
+        return text(of: values)
     }
 
     /// Decodes what `encode` made, in either case.
@@ -27,18 +27,11 @@ package enum Base32 {
     /// - Returns: nil for a foreign character, an impossible length, or stray bits at the end, so
     ///   that one value has one spelling.
     package static func decode(_ text: some StringProtocol) -> [UInt8]? {
+        guard let values = values(of: text) else { return nil }
         var bytes: [UInt8] = []
         var pending: UInt32 = 0
         var pendingBits = 0
-        for character in text.utf8 {
-            let lower = character | 0x20
-            let value: UInt8
-            switch character {
-            case UInt8(ascii: "2")...UInt8(ascii: "7"): value = character - UInt8(ascii: "2") + 26
-            case _ where lower >= UInt8(ascii: "a") && lower <= UInt8(ascii: "z"):
-                value = lower - UInt8(ascii: "a")
-            default: return nil
-            }
+        for value in values {
             pending = pending << 5 | UInt32(value)
             pendingBits += 5
             if pendingBits >= 8 {
@@ -49,5 +42,26 @@ package enum Base32 {
         }
         guard pendingBits < 5, pending == 0 else { return nil }
         return bytes
+    }
+
+    /// The characters for values from 0 to 31.
+    static func text(of values: [UInt8]) -> String {
+        String(decoding: values.map { alphabet[Int($0 & 31)] }, as: UTF8.self)
+    }
+
+    /// The values of characters, in either case; nil where one is foreign.
+    static func values(of text: some StringProtocol) -> [UInt8]? {
+        var values: [UInt8] = []
+        for character in text.utf8 {
+            let lower = character | 0x20
+            switch character {
+            case UInt8(ascii: "2")...UInt8(ascii: "7"):
+                values.append(character - UInt8(ascii: "2") + 26)
+            case _ where lower >= UInt8(ascii: "a") && lower <= UInt8(ascii: "z"):
+                values.append(lower - UInt8(ascii: "a"))
+            default: return nil
+            }
+        }
+        return values
     }
 }

@@ -13,11 +13,11 @@ package struct CatalogueLink: Hashable, Sendable, CustomStringConvertible {
         self.peers = peers
     }
 
-    private static let prefix = "petals:c1:"
+    private static let prefix = LinkKind.catalogue.rawValue
 
     /// Whether a text is meant to be a link of a catalogue, well-formed or not.
     package static func isMeant(by text: String) -> Bool {
-        text.trimmingPrefix(while: \.isWhitespace).hasPrefix(prefix)
+        LinkKind(of: text) == .catalogue
     }
 
     /// Reads a link as a person pasted it; white space around it is no part of it.
@@ -26,25 +26,23 @@ package struct CatalogueLink: Hashable, Sendable, CustomStringConvertible {
     package init(parsing text: String) throws(PetalsError) {
         let link = LinkHints.trimmed(text)
         guard link.hasPrefix(Self.prefix) else {
-            throw PetalsError(
-                .badInput,
-                "this is not the link of a catalogue; it begins with \(Self.prefix), as "
+            throw LinkKind.refusal(
+                of: link,
+                wanted: "this is not the link of a catalogue; it begins with \(Self.prefix), as "
                     + "`petalsfs catalog create` prints it")
         }
         let rest = link.dropFirst(Self.prefix.count)
         let body = rest.prefix { $0 != "?" }
-        guard let bytes = Base32.decode(body), let id = Digest(bytes) else {
-            throw PetalsError(
-                .badInput,
-                "the link of a catalogue has 52 letters and digits after \(Self.prefix), and "
-                    + "this one does not; copy it again from its source")
+        let bytes = try LinkBody.bytes(of: body, kind: Self.prefix, count: Digest.byteCount)
+        guard let id = Digest(bytes) else {
+            throw PetalsError(.badInput, "the link has a wrong length; copy it again")
         }
         self.id = id
         (name, peers) = try LinkHints.parse(rest.dropFirst(body.count + 1))
     }
 
     /// The link without its hints.
-    package var core: String { Self.prefix + Base32.encode(id.bytes) }
+    package var core: String { Self.prefix + LinkBody.text(id.bytes, kind: Self.prefix) }
 
     /// The whole link.
     package var text: String { LinkHints.append(to: core, name: name, peers: peers) }
@@ -53,13 +51,16 @@ package struct CatalogueLink: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension SignedDelegation {
-    private static let prefix = "petals:d1:"
+    private static let prefix = LinkKind.delegation.rawValue
 
     /// Reads a delegation as `petalsfs catalog delegate` prints it.
     ///
     /// - Throws: `PetalsError.badInput` where it is none; `.corrupt` where a field is wrong.
     package init(parsingText text: String) throws(PetalsError) {
         let trimmed = LinkHints.trimmed(text)
+        if let kind = LinkKind(of: trimmed), kind != .delegation {
+            throw PetalsError(.badInput, kind.advice)
+        }
         guard trimmed.hasPrefix(Self.prefix),
             let bytes = Base32.decode(trimmed.dropFirst(Self.prefix.count))
         else {

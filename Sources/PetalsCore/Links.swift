@@ -11,6 +11,9 @@ package struct ModelLink: Hashable, Sendable, CustomStringConvertible {
         case relay(SecretKey)
     }
 
+    private static let readKind = LinkKind.model.rawValue
+    private static let relayKind = LinkKind.relayCap.rawValue
+
     package let capability: Capability
     package let manifestID: ManifestID
     /// The name that the link suggests.
@@ -33,32 +36,21 @@ package struct ModelLink: Hashable, Sendable, CustomStringConvertible {
     ///   the error: it may be a secret.
     package init(parsing text: String) throws(PetalsError) {
         let link = LinkHints.trimmed(text)
-        let kinds = ["petals:r1:", "petals:v1:"]
+        let kinds = [Self.readKind, Self.relayKind]
         guard let kind = kinds.first(where: { link.hasPrefix($0) }) else {
-            throw PetalsError(
-                .badInput,
-                "this is not a petalsfs link; a link begins with petals:r1: (or petals:v1: for a "
-                    + "relay cap), as `petalsfs publish` prints it")
+            throw LinkKind.refusal(
+                of: link,
+                wanted: "this is not a petalsfs link; a link begins with petals:r1: (or petals:v1: "
+                    + "for a relay cap), as `petalsfs publish` prints it")
         }
         let rest = link.dropFirst(kind.count)
         let body = rest.prefix { $0 != "?" }
-        let expected = (SecretKey.byteCount + Digest.byteCount) * 8 / 5 + 1
-        guard body.utf8.count == expected else {
-            throw PetalsError(
-                .badInput,
-                "the link has \(body.utf8.count) characters after \(kind) instead of \(expected); "
-                    + "it seems to be \(body.utf8.count < expected ? "cut off" : "too long"), "
-                    + "copy it again")
-        }
-        guard let bytes = Base32.decode(body),
-            let key = SecretKey(bytes.prefix(SecretKey.byteCount)),
+        let bytes = try LinkBody.bytes(
+            of: body, kind: kind, count: SecretKey.byteCount + Digest.byteCount)
+        guard let key = SecretKey(bytes.prefix(SecretKey.byteCount)),
             let manifestID = Digest(bytes.dropFirst(SecretKey.byteCount))
-        else {
-            throw PetalsError(
-                .badInput,
-                "the link contains characters that no link has; copy it again from its source")
-        }
-        capability = kind == kinds[0] ? .read(key) : .relay(key)
+        else { throw PetalsError(.badInput, "the link has a wrong length; copy it again") }
+        capability = kind == Self.readKind ? .read(key) : .relay(key)
         self.manifestID = manifestID
         (name, peers) = try LinkHints.parse(rest.dropFirst(body.count + 1))
     }
@@ -66,9 +58,13 @@ package struct ModelLink: Hashable, Sendable, CustomStringConvertible {
     /// The link without its hints: what it is registered and compared by.
     package var core: String {
         switch capability {
-        case .read(let key): "petals:r1:" + Base32.encode(key.bytes + manifestID.bytes)
-        case .relay(let key): "petals:v1:" + Base32.encode(key.bytes + manifestID.bytes)
+        case .read(let key): Self.core(Self.readKind, key, manifestID)
+        case .relay(let key): Self.core(Self.relayKind, key, manifestID)
         }
+    }
+
+    private static func core(_ kind: String, _ key: SecretKey, _ id: ManifestID) -> String {
+        kind + LinkBody.text(key.bytes + id.bytes, kind: kind)
     }
 
     /// The whole link, for the person who may have it.

@@ -4,11 +4,11 @@ package enum ModelReference: Hashable, Sendable {
     /// The object id that model hubs show for every large file: `sha256:` and 64 digits.
     case file(sha256: Digest)
 
-    private static let prefix = "sha256:"
+    private static let prefix = LinkKind.file.rawValue
 
     /// Whether a text is meant to be the SHA-256 of a file, well-formed or not.
     package static func namesFile(_ text: String) -> Bool {
-        text.trimmingPrefix(while: \.isWhitespace).hasPrefix(prefix)
+        LinkKind(of: text) == .file
     }
 
     /// Reads a reference as a person pasted it; white space around it is no part of it.

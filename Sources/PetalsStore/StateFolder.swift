@@ -28,8 +28,17 @@ package final class StateFolder: Sendable {
         let absolute = Self.absolute(path)
         self.path = absolute
         self.faults = faults
-        try Disk.makeParents(of: absolute)
-        try Disk.makeFolder(absolute)
+        try Self.checkPlace(absolute, making: true)
+        do throws(PetalsError) {
+            try Disk.makeParents(of: absolute)
+            try Disk.makeFolder(absolute)
+        } catch {
+            guard error.code == .system else { throw error }
+            throw PetalsError(
+                .system,
+                "the state folder \(absolute) cannot be made; name another with --state "
+                    + "(\(error.message))")
+        }
         lock = Mutex(try Self.takeLock(of: absolute, faults: faults))
         try Self.checkVersion(of: absolute, faults: faults)
         try Disk.makeFolder(blobsFolder)
@@ -90,6 +99,7 @@ package final class StateFolder: Sendable {
     ///
     /// - Returns: nil where nobody does, else the process id, or 0 where it cannot be read.
     package static func holder(of path: String) throws(PetalsError) -> Int? {
+        try checkPlace(absolute(path))
         let name = absolute(path) + "/lock"
         guard let file = try DiskFile.open(name, .reading) else { return nil }
         // A shared lock tells the same without keeping a second asker from the answer. It goes with
@@ -152,7 +162,7 @@ package final class StateFolder: Sendable {
         }
     }
 
-    private static func absolute(_ path: String) -> String {
+    static func absolute(_ path: String) -> String {
         let full =
             path.hasPrefix("/")
             ? path : FileManager.default.currentDirectoryPath + "/" + path

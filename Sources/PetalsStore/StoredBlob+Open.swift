@@ -57,8 +57,8 @@ extension StoredBlob {
         if surplus > 0 {
             context.logger.info(
                 """
-                \(surplus) cells of shard \(shard) of blob \(id.short) are let go: they are more \
-                than the cache may have
+                of shard \(shard) of blob \(id.short), \(counted(surplus, "cell")) more than the \
+                cache may have: let go
                 """)
         }
         let entered = map

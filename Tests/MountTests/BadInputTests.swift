@@ -27,7 +27,7 @@ extension MountTests {
                 phrase: "link to a folder"),
             .init(
                 name: "a name with a slash", arguments: ["publish", "{}/file", "--name", "a/b"],
-                phrase: "name"),
+                phrase: "name", code: 2),
             .init(
                 name: "more data than shards",
                 arguments: ["publish", "{}/file", "--shards", "4/4"], phrase: "--shards takes",
@@ -36,19 +36,24 @@ extension MountTests {
                 name: "no number", arguments: ["publish", "{}/file", "--shards", "two"],
                 phrase: "--shards takes", code: 2),
             .init(name: "no argument", arguments: ["publish"], phrase: "<path>", code: 2),
-            .init(name: "not a link", arguments: ["add", "hello"], phrase: "not a petalsfs link"),
             .init(
-                name: "a truncated link", arguments: ["add", "petals:r1:abc"], phrase: "cut off"),
-            .init(name: "a relay cap added", arguments: ["add", "{relay}"], phrase: "relay cap"),
+                name: "not a link", arguments: ["add", "hello"], phrase: "not a petalsfs link",
+                code: 2),
+            .init(
+                name: "a truncated link", arguments: ["add", "petals:r1:abc"], phrase: "cut off",
+                code: 2),
+            .init(
+                name: "a relay cap added", arguments: ["add", "{relay}"], phrase: "relay cap",
+                code: 2),
             .init(
                 name: "a relay cap mounted", arguments: ["mount", "{}/void", "{relay}"],
-                phrase: "relay cap"),
+                phrase: "relay cap", code: 2),
             .init(
                 name: "a SHA-256 that is cut off", arguments: ["add", "sha256:0123abcd"],
-                phrase: "64 hexadecimal digits"),
+                phrase: "64 hexadecimal digits", code: 2),
             .init(
                 name: "a SHA-256 mounted", arguments: ["mount", "{}/void", "sha256:0123abcd"],
-                phrase: "petalsfs add sha256:HEX"),
+                phrase: "petalsfs add sha256:HEX", code: 2),
             .init(
                 name: "nobody to ask for a file",
                 arguments: ["add", "sha256:" + String(repeating: "ab", count: 32)],
@@ -61,10 +66,10 @@ extension MountTests {
                 phrase: "--timeout takes", code: 2),
             .init(
                 name: "no link on standard input", arguments: ["add", "-"],
-                phrase: "no link on standard input"),
+                phrase: "no link on standard input", code: 2),
             .init(
                 name: "holding what is no link", arguments: ["hold", "hello"],
-                phrase: "not a petalsfs link"),
+                phrase: "not a petalsfs link", code: 2),
             .init(
                 name: "a missing mount point", arguments: ["mount", "{}/no"],
                 phrase: "there is no directory"),
@@ -79,14 +84,14 @@ extension MountTests {
                 phrase: "mount of type"),
             .init(
                 name: "a writable mount", arguments: ["mount", "{}/void", "-o", "rw"],
-                phrase: "read-only"),
+                phrase: "read-only", code: 2),
             .init(
                 name: "a read timeout of nothing",
                 arguments: ["mount", "{}/void", "--read-timeout", "0"], phrase: "--read-timeout",
                 code: 2),
             .init(
                 name: "an address that is none",
-                arguments: ["mount", "{}/void", "--peer", "nonsense"], phrase: "nonsense"),
+                arguments: ["mount", "{}/void", "--peer", "nonsense"], phrase: "nonsense", code: 2),
             .init(
                 name: "somebody else's address", arguments: ["serve", "--listen", "192.0.2.1:9"],
                 phrase: "cannot listen on"),
@@ -105,6 +110,9 @@ extension MountTests {
             .init(
                 name: "a cache of no size", arguments: ["serve", "--cache-size", "much"],
                 phrase: "--cache-size takes", code: 2),
+            .init(
+                name: "a memory of no size", arguments: ["serve", "--memory", "much"],
+                phrase: "--memory takes a size", code: 2),
             .init(
                 name: "a floor of no size", arguments: ["serve", "--cache-free", "-1"],
                 phrase: "--cache-free", code: 2),

@@ -260,6 +260,7 @@ extension MountTests {
                 let adopted = try await world.petals(
                     "publisher", "catalog", "adopt", delegation, "--title", "Offline")
                 #expect(adopted.output.hasPrefix(link.text), adopted.told)
+                try await expectAdoptedOnce(world, delegation, link.text)
                 let added = try await world.petals(
                     "publisher", "catalog", "add", "Offline", "x.gguf", "--json"
                 ).decode(CatalogueShowReport.self)
@@ -271,6 +272,29 @@ extension MountTests {
                 try await waitForSame(world, mounted.path("x.gguf"), source)
                 try await mounted.unmount(world)
             }
+        }
+
+        /// The same delegation again changes nothing; a title that another catalogue has is refused.
+        private func expectAdoptedOnce(
+            _ world: World, _ delegation: String, _ link: String
+        ) async throws {
+            for more in [[], ["--title", "Offline"]] {
+                let same = try await world.start(
+                    [
+                        "petalsfs", "catalog", "adopt", delegation, "--state",
+                        world.path("publisher"),
+                    ]
+                        + more
+                ).finish()
+                #expect(same.code == 0 && same.output.hasPrefix(link), same.told)
+            }
+            _ = try await world.petals("publisher", "catalog", "create", "Own").succeeded()
+            let taken = try await world.petals(
+                "publisher", "catalog", "adopt", delegation, "--title", "Own")
+            expectRefusal(taken, saying: "another catalogue with the title “Own” is signed here")
+            let shown = try await world.petals("publisher", "catalog", "show", "Offline", "--json")
+                .decode(CatalogueShowReport.self)
+            #expect(shown.summary.own && shown.summary.sequence == 1)
         }
 
         /// Waits until a file of the mount can be read and is the other one: an open whose manifest

@@ -16,7 +16,8 @@ import Testing
             let day: UInt32
             let topic: String
         }
-        let ownerSeed, delegateSeed, owner, link, log, root, delegation: String
+        let ownerSeed, delegateSeed, owner, link, uncheckedLink, log, root: String
+        let delegation: String
         let created: Int
         let records: [String]
         let byOwner, byDelegate: Signed
@@ -74,6 +75,7 @@ import Testing
             let id = try #require(Digest(hex(vector.owner)))
             #expect(owner.publicKey == id.bytes)
             #expect(CatalogueLink(id: id).text == vector.link)
+            #expect(try CatalogueLink(parsing: vector.uncheckedLink).id == id)
             let signed = CatalogueSigning.sign(
                 log, owner: id, signer: owner, issue: 0, now: vector.created)
             try check(signed, vector.byOwner, id, vector)

@@ -153,6 +153,7 @@ import Testing
             #expect(sealed.id.hex == vector.manifestID)
             let link = sealed.link(name: "tiny model", peers: ["192.0.2.1:7000"])
             #expect(link.text == vector.link)
+            #expect(try ModelLink(parsing: vector.uncheckedLink).core == link.core)
             #expect(sealed.relayCap().text == vector.relayCap)
             let opened = try ManifestSealing.openInner(
                 sealed.bytes, readKey: sealed.readKey, id: sealed.id)

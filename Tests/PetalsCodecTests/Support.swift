@@ -107,7 +107,7 @@ struct Vectors: Decodable {
     }
     struct Manifest: Decodable {
         let signingSeed, givenReadKey, body, publisher, signature, readKey, sealed: String
-        let manifestID, link, relayCap: String
+        let manifestID, link, uncheckedLink, relayCap: String
     }
 
     let keys: Keys

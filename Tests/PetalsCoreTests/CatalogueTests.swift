@@ -162,7 +162,7 @@ import Testing
         let id = try SampleCatalogue().id
         let link = CatalogueLink(id: id, name: "My models", peers: ["127.0.0.1:5"])
         #expect(link.text.hasSuffix("?name=My%20models&peer=127.0.0.1:5"))
-        #expect(link.core.count == "petals:c1:".count + 52)
+        #expect(link.core.count == "petals:c1:".count + 52 + 6)
         #expect(try CatalogueLink(parsing: " \(link.text)\n") == link)
         #expect(
             try CatalogueLink(
@@ -170,9 +170,12 @@ import Testing
             ).id == id)
         #expect(
             CatalogueLink.isMeant(by: " petals:c1:x") && !CatalogueLink.isMeant(by: "petals:r1:x"))
+        // Of those that were made before there was a checksum.
+        #expect(try CatalogueLink(parsing: "petals:c1:" + Base32.encode(id.bytes)).id == id)
         for wrong in [
             "", "petals:c1:", "petals:r1:" + Base32.encode(id.bytes), String(link.core.dropLast()),
-            link.core + "a", link.core.replacing("c1:", with: "c1:1"), link.core + "?name=a%2Fb",
+            link.core.replacing("c1:", with: "c1:a").dropLast() + "a", link.core + "a",
+            link.core.replacing("c1:", with: "c1:1"), link.core + "?name=a%2Fb",
         ] {
             #expect(code { _ = try CatalogueLink(parsing: wrong) } == .badInput, "\(wrong)")
         }

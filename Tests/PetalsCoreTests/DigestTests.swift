@@ -85,3 +85,13 @@ import Testing
         #expect(topic.description == "0102030405060708")
     }
 }
+
+/// Peers are named in one form wherever people read of them.
+@Suite struct PeerNameTests {
+    @Test func theLabelIsTheNamesBeginning() throws {
+        let peer: PeerID = try #require(Digest(Array(1...32)))
+        #expect(peer.peerName == Base32.encode(peer.bytes) && peer.peerName.count == 52)
+        #expect(peer.label == peer.peerName.prefix(16) && peer.label.count == 16)
+        #expect(PeerID.label(of: peer.peerName) == peer.label)
+    }
+}

@@ -1,5 +1,6 @@
-import PetalsCore
 import Testing
+
+@testable import PetalsCore
 
 /// Links pass through chats, terminals and paper; what arrives is the link, or a helpful sentence.
 @Suite struct LinksTests {
@@ -26,7 +27,7 @@ import Testing
             #expect(try ModelLink(parsing: link.text) == link)
             #expect(link.text.hasPrefix(link.core))
             #expect(link.text.allSatisfy { $0.isASCII && !$0.isWhitespace && $0 != "+" })
-            #expect(link.core.count == 10 + 103)
+            #expect(link.core.count == 10 + 103 + 6)
         }
     }
 
@@ -38,7 +39,8 @@ import Testing
 
     @Test func everyTruncationIsToldApart() throws {
         let text = try Self.link().text
-        for count in 0..<text.count {
+        // Without the checksum it is whole all the same, as links once were.
+        for count in 0..<text.count where count != text.count - 6 {
             let cut = String(text.prefix(count))
             let error = #expect(throws: PetalsError.self) { try ModelLink(parsing: cut) }
             #expect(error?.code == .badInput)
@@ -61,11 +63,90 @@ import Testing
                 #expect(throws: PetalsError.self) { try ModelLink(parsing: String(changed)) }
             }
         }
-        // The last character carries three spare bits; they have one right value.
-        var spare = text
-        spare[text.count - 1] = text[text.count - 1] == "a" ? "b" : "a"
-        let read = try? ModelLink(parsing: String(spare))
-        #expect(read == nil || read?.text == String(spare))
+    }
+
+    /// Every letter in the place of every other, and every two neighbours changed: none is read,
+    /// and the answer does not repeat what may be a secret.
+    @Test func everyWrongLetterIsNoticed() throws {
+        for link in [try Self.link(), try Self.link(relay: true)] {
+            let text = Array(link.core)
+            for position in 10..<text.count {
+                for letter in "abcdefghijklmnopqrstuvwxyz234567" where letter != text[position] {
+                    var changed = text
+                    changed[position] = letter
+                    let error = #expect(throws: PetalsError.self) {
+                        try ModelLink(parsing: String(changed))
+                    }
+                    #expect(error?.message.contains("a letter of the link is wrong") == true)
+                    #expect(error?.message.contains(String(changed[10..<18])) == false)
+                }
+                guard position + 1 < text.count, text[position] != text[position + 1] else {
+                    continue
+                }
+                var changed = text
+                changed.swapAt(position, position + 1)
+                #expect(throws: PetalsError.self) { try ModelLink(parsing: String(changed)) }
+            }
+        }
+    }
+
+    /// A relay cap that is made a link by its first letters, and a link in upper case.
+    @Test func theChecksumIsOfItsKind() throws {
+        let relay = try Self.link(relay: true).core
+        let forged = "petals:r1:" + relay.dropFirst(10)
+        #expect(throws: PetalsError.self) { try ModelLink(parsing: forged) }
+        let upper = "petals:v1:" + relay.dropFirst(10).uppercased()
+        #expect(try ModelLink(parsing: upper) == Self.link(relay: true))
+    }
+
+    /// Links that were made before there was a checksum; their spare bits have one right value.
+    @Test func linksWithoutAChecksumAreRead() throws {
+        let link = try Self.link(name: "x", peers: ["h:1"])
+        let bare = String(link.core.dropLast(6))
+        #expect(bare.count == 10 + 103)
+        #expect(try ModelLink(parsing: bare) == Self.link())
+        #expect(try ModelLink(parsing: bare + "?name=x&peer=h:1") == link)
+        let read = "abcdefghijklmnopqrstuvwxyz234567".compactMap {
+            try? ModelLink(parsing: bare.dropLast() + String($0))
+        }
+        #expect(read.count == 4)
+    }
+
+    /// What begins like something else is told which command takes it, by every reader.
+    @Test(arguments: LinkKind.allCases)
+    func theWrongKindIsToldItsCommand(kind: LinkKind) throws {
+        let text = " \(kind.rawValue)aaaa"
+        func message(_ read: () throws -> Void) -> String? {
+            do {
+                try read()
+                return nil
+            } catch {
+                return (error as? PetalsError)?.message
+            }
+        }
+        let asModel = message { _ = try ModelLink(parsing: text) }
+        #expect((asModel == kind.advice) == ![.model, .relayCap].contains(kind))
+        let asCatalogue = message { _ = try CatalogueLink(parsing: text) }
+        #expect((asCatalogue == kind.advice) == (kind != .catalogue))
+        let asDelegation = message { _ = try SignedDelegation(parsingText: text) }
+        #expect((asDelegation == kind.advice) == (kind != .delegation))
+        #expect(asModel != nil && asCatalogue != nil && asDelegation != nil)
+    }
+
+    /// BIP 350's own examples of valid strings, in base32's letters.
+    @Test(
+        arguments: [
+            "a1lqfn3a", "abcdef1l7aum6echk45nj3s0wdvt2fg8x9yrzpqzd3ryx", "?1v759aa",
+            "split1checkupstagehandshakeupstreamerranterredcaperredlc445v",
+        ])
+    func theChecksumIsThatOfBIP350(text: String) throws {
+        let alphabets = Dictionary(
+            uniqueKeysWithValues: zip(
+                "qpzry9x8gf2tvdw0s3jn54khce6mua7l", "abcdefghijklmnopqrstuvwxyz234567"))
+        let end = try #require(text.lastIndex(of: "1"))
+        let body = String(text[text.index(after: end)...].compactMap { alphabets[$0] })
+        #expect(
+            LinkBody.checksum(of: body.dropLast(6), kind: String(text[..<end])) == body.suffix(6))
     }
 
     @Test(

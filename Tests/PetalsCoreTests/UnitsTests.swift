@@ -71,3 +71,12 @@ import Testing
         Limits.checkRelations()
     }
 }
+
+/// One thing is not several.
+@Suite struct CountedTests {
+    @Test(arguments: [(0, "0 leaves"), (1, "1 leaf"), (2, "2 leaves"), (11, "11 leaves")])
+    func oneIsNotSeveral(count: Int, text: String) {
+        #expect(counted(count, "leaf", "leaves") == text)
+        #expect(counted(count, "peer") == (count == 1 ? "1 peer" : "\(count) peers"))
+    }
+}

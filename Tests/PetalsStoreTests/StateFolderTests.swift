@@ -48,6 +48,31 @@ import Testing
         #expect(try StateFolder.holder(of: path) == nil)
     }
 
+    /// A file where the folder should be, or above it: told as such, and left as it is.
+    @Test(arguments: ["", "/below", "/far/below"]) func aFileIsNoFolder(tail: String) throws {
+        let file = temporary.path + "/file"
+        try [1, 2, 3].write(to: file)
+        let before = try mode(file)
+        for attempt in [
+            { _ = try StateFolder(opening: file + tail) },
+            { _ = try StateFolder.exists(at: file + tail) },
+        ] {
+            let sentence = message(attempt)
+            #expect(sentence.contains("is a file; name a folder with --state"), "\(sentence)")
+            #expect(!sentence.contains("check the disk"))
+        }
+        #expect(try mode(file) == before)
+    }
+
+    /// To ask whether there is a state folder makes none.
+    @Test func askingMakesNothing() throws {
+        #expect(try !StateFolder.exists(at: path))
+        #expect(try !StateFolder.exists(at: temporary.path))
+        #expect(!FileManager.default.fileExists(atPath: path))
+        _ = try StateFolder(opening: path)
+        #expect(try StateFolder.exists(at: path))
+    }
+
     @Test(arguments: [
         ("petalsfs state 2\n", PetalsError.Code.unsupportedVersion),
         ("petalsfs state 999999\n", .unsupportedVersion), ("petalsfs state 0\n", .corrupt),

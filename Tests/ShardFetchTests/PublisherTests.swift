@@ -139,6 +139,23 @@ import Testing
         #expect(reports.last == before + 2 * size)
     }
 
+    /// A name that a model from elsewhere has is refused before a byte is read; the same name again
+    /// is a new version.
+    @Test func aTakenNameIsRefusedAtOnce() throws {
+        let desk = try Desk()
+        let folder = try StateFolder(opening: desk.state)
+        let store = try Store(folder: folder, logger: desk.book.logger, limit: nil)
+        let id = try #require(Digest(Array(repeating: 1, count: 32)))
+        let key = try #require(SecretKey(Array(repeating: 2, count: 32)))
+        try store.registry.add(
+            ModelRow(
+                name: "m", manifestID: id, capability: .read(key), origin: .added, addedAt: 0))
+        folder.release()
+        let error = #expect(throws: PetalsError.self) { try desk.attempt() }
+        #expect(error?.message.contains("is registered already") == true)
+        #expect(desk.progress.withLock { $0 } == [])
+    }
+
     @Test func aChangedFileStartsOver() throws {
         let desk = try Desk()
         try desk.interrupt(afterRows: 2)

@@ -457,6 +457,35 @@ def manifest_body(record):
             + always(6, varint(2)))
 
 
+# --- Links -----------------------------------------------------------------------------------------
+
+BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+def base32_text(data):
+    return base64.b32encode(data).decode().lower().rstrip("=")
+
+
+def bech32m(readable, values):
+    """The six values at the end of BIP 350's Bech32m."""
+    expanded = [ord(c) >> 5 for c in readable] + [0] + [ord(c) & 31 for c in readable]
+    state = 1
+    for value in expanded + list(values) + [0] * 6:
+        top = state >> 25
+        state = (state & 0x1FFFFFF) << 5 ^ value
+        for bit, generator in enumerate(
+                (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            state ^= generator if top >> bit & 1 else 0
+    state ^= 0x2BC830A3
+    return [state >> 5 * (5 - index) & 31 for index in range(6)]
+
+
+def link(kind, data):
+    body = base32_text(data)
+    check = bech32m("petals:" + kind, [BASE32.index(letter) for letter in body])
+    return "petals:%s:%s%s" % (kind, body, "".join(BASE32[value] for value in check))
+
+
 def manifest_vector(seed, blob, read_key=None):
     body = manifest_body(bytes.fromhex(blob["fileRecord"]))
     publisher, signature = ed25519(seed, b"petalsfs manifest v1" + body)
@@ -470,24 +499,17 @@ def manifest_vector(seed, blob, read_key=None):
     sealed = number(1, 1) + data_field(2, sealed_outer) + data_field(3, inner)
     manifest_id = sha256(sealed)
 
-    def link(kind, secret):
-        text = base64.b32encode(secret + manifest_id).decode().lower().rstrip("=")
-        return "petals:%s:%s" % (kind, text)
-
     return {
         "signingSeed": seed.hex(), "givenReadKey": read_key.hex() if read_key else "",
         "body": body.hex(), "publisher": publisher.hex(), "signature": signature.hex(),
         "readKey": key.hex(), "sealed": sealed.hex(), "manifestID": manifest_id.hex(),
-        "link": link("r1", key) + "?name=tiny%20model&peer=192.0.2.1:7000",
-        "relayCap": link("v1", relay_key(key)),
+        "link": link("r1", key + manifest_id) + "?name=tiny%20model&peer=192.0.2.1:7000",
+        "uncheckedLink": "petals:r1:" + base32_text(key + manifest_id),
+        "relayCap": link("v1", relay_key(key) + manifest_id),
     }
 
 
 # --- A catalogue ---------------------------------------------------------------------------------
-
-def base32_text(data):
-    return base64.b32encode(data).decode().lower().rstrip("=")
-
 
 def catalogue_topic(owner, day):
     return derive(b"", "petalsfs catalogue topic v1", struct.pack("<I", day) + owner)[:20]
@@ -539,7 +561,8 @@ def catalogue_vector(owner_seed, delegate_seed):
     news = data_field(1, catalogue_topic(owner, 20000)) + data_field(2, b"head")
     return {
         "ownerSeed": owner_seed.hex(), "delegateSeed": delegate_seed.hex(),
-        "created": created, "owner": owner.hex(), "link": "petals:c1:" + base32_text(owner),
+        "created": created, "owner": owner.hex(), "link": link("c1", owner),
+        "uncheckedLink": "petals:c1:" + base32_text(owner),
         "records": [record.hex() for record in records], "log": log.hex(),
         "root": tree_root([leaf_hash(record) for record in records]).hex(),
         "byOwner": signed(owner_seed, 0, b""),
@@ -667,6 +690,13 @@ def check_official():
     assert signature.hex() == (
         "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555"
         "fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b")
+    # BIP 350, valid Bech32m strings; the alphabet is Bitcoin's.
+    bitcoin = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+    for text in ("a1lqfn3a", "abcdef1l7aum6echk45nj3s0wdvt2fg8x9yrzpqzd3ryx", "?1v759aa",
+                 "split1checkupstagehandshakeupstreamerranterredcaperredlc445v"):
+        readable, data = text.rsplit("1", 1)
+        values = [bitcoin.index(letter) for letter in data]
+        assert bech32m(readable, values[:-6]) == values[-6:], text
     # The Certificate Transparency reference tree.
     leaves = [leaf_hash(bytes.fromhex(leaf)) for leaf in (
         "", "00", "10", "2021", "3031", "40414243", "5051525354555657",

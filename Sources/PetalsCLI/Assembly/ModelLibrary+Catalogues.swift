@@ -143,7 +143,8 @@ extension ModelLibrary {
                 row, blobs: entry.grants.map(BlobRow.init(grant:)), of: model.catalogue)
             state.withLock { $0.fetching[row.name] = nil }
             try reload()
-            logger.info("the manifest of “\(row.name)” is here: \(entry.grants.count) blobs")
+            let blobs = counted(entry.grants.count, "blob")
+            logger.info("the manifest of “\(row.name)” is here: \(blobs)")
         } catch {
             if error.code != .cancelled { logger.error("“\(row.name)”: \(error.message)") }
         }

@@ -70,11 +70,14 @@ final class ModelLibrary: Sendable {
     /// - Throws: `PetalsError.notFound` saying how to see what there is.
     func entry(_ name: String) throws(PetalsError) -> Entry {
         guard let entry = state.withLock({ $0.entries[name] }) else {
-            throw PetalsError(
-                .notFound,
-                "no model named “\(name)” is registered; `petalsfs ls` shows those that are")
+            throw Self.unknown(name)
         }
         return entry
+    }
+
+    static func unknown(_ name: String) -> PetalsError {
+        PetalsError(
+            .notFound, "no model named “\(name)” is registered; `petalsfs ls` shows those that are")
     }
 
     /// The model as it is now; nil where its name stands for another manifest, or for nothing.
@@ -206,7 +209,8 @@ final class ModelLibrary: Sendable {
             try store.registry.link(entry.grants.map(BlobRow.init(grant:)), to: row.name)
             state.withLock { $0.fetching[row.name] = nil }
             try reload()
-            logger.info("the manifest of “\(row.name)” is here: \(entry.grants.count) blobs")
+            let blobs = counted(entry.grants.count, "blob")
+            logger.info("the manifest of “\(row.name)” is here: \(blobs)")
             await openLargest(of: entry, with: node)
         } catch {
             if error.code != .cancelled { logger.error("“\(row.name)”: \(error.message)") }

@@ -11,9 +11,21 @@ extension NodeService {
     /// - Parameter wait: whether to return when all of it is here, and to fail where it does not
     ///   come; else it goes on in the background.
     func prefetch(
-        _ name: String, wait: Bool, progress: @escaping @Sendable (Int, Int) -> Void
+        _ name: String, wait: Bool, notes: WaitNotes
     ) async throws(PetalsError) -> ControlResult {
         let node = try runningNode(for: name)
+        let id = try library.entry(name).row.manifestID
+        return try await notes.during(name, id, node) { () async throws(PetalsError) in
+            try await prefetch(name, wait: wait, with: node) {
+                notes.update(done: $0, total: $1)
+            }
+        }
+    }
+
+    private func prefetch(
+        _ name: String, wait: Bool, with node: Node,
+        progress: @escaping @Sendable (Int, Int) -> Void
+    ) async throws(PetalsError) -> ControlResult {
         let entry = wait ? try await arrived(name, node) : try library.entry(name)
         if let refusal = library.refusal(of: entry.row) { throw refusal }
         guard entry.manifest != nil else {
@@ -68,10 +80,17 @@ extension NodeService {
     ///
     /// The pin comes first, so that nothing that was fetched is evicted again; interrupted, it
     /// stays, and pinning again fetches the rest.
-    func pin(
-        _ name: String, progress: @escaping @Sendable (Int, Int) -> Void
-    ) async throws(PetalsError) -> KeptModel {
+    func pin(_ name: String, notes: WaitNotes) async throws(PetalsError) -> KeptModel {
         let node = try runningNode(for: name)
+        let id = try library.entry(name).row.manifestID
+        return try await notes.during(name, id, node) { () async throws(PetalsError) in
+            try await pin(name, with: node) { notes.update(done: $0, total: $1) }
+        }
+    }
+
+    private func pin(
+        _ name: String, with node: Node, progress: @escaping @Sendable (Int, Int) -> Void
+    ) async throws(PetalsError) -> KeptModel {
         let entry = try await arrived(name, node)
         if let refusal = library.refusal(of: entry.row) { throw refusal }
         guard entry.row.origin != .held else {

@@ -11,6 +11,10 @@ extension NodeService {
     ///
     /// - Throws: `PetalsError.notFound`, or `.badInput` where several are meant.
     func find(_ text: String) throws(PetalsError) -> CatalogueRow {
+        // Before it is repeated in a sentence: the link of a model is a secret.
+        if let kind = LinkKind(of: text), kind != .catalogue {
+            throw PetalsError(.badInput, kind.advice)
+        }
         let rows = try store.registry.catalogues()
         let found: [CatalogueRow]
         if CatalogueLink.isMeant(by: text) {
@@ -28,10 +32,7 @@ extension NodeService {
                 }
         }
         guard let row = found.first else {
-            throw PetalsError(
-                .notFound,
-                "no catalogue “\(ModelPath.printable(text))” is followed or signed here; "
-                    + "`petalsfs catalog ls` shows those that are")
+            throw Self.unknownCatalogue(text)
         }
         guard found.count == 1 else {
             throw PetalsError(
@@ -42,7 +43,14 @@ extension NodeService {
         return row
     }
 
-    private func title(of row: CatalogueRow) throws(PetalsError) -> String {
+    static func unknownCatalogue(_ text: String) -> PetalsError {
+        PetalsError(
+            .notFound,
+            "no catalogue “\(ModelPath.printable(text))” is followed or signed here; "
+                + "`petalsfs catalog ls` shows those that are")
+    }
+
+    func title(of row: CatalogueRow) throws(PetalsError) -> String {
         let title = try store.registry.catalogueLog(of: row.id)?.title ?? ""
         return title.isEmpty ? row.name : title
     }

@@ -69,11 +69,7 @@ extension NodeService {
             throw PetalsError(
                 .badInput, "the catalogue of this key exists here; `petalsfs catalog ls` shows it")
         }
-        let others = try catalogueSummaries()
-        guard !others.contains(where: { $0.own && $0.title == title }) else {
-            throw PetalsError(
-                .badInput, "a catalogue with the title “\(title)” is signed here; choose another")
-        }
+        try requireUnsigned(title, except: id)
         if ownerKey == nil {
             try CatalogueKeys.store(owner, at: CatalogueKeys.path(of: id, in: folder.path))
         }
@@ -83,6 +79,19 @@ extension NodeService {
         row.isOwn = true
         try store.registry.keep(row)
         return try append(.title(title), to: row, ownerKey)
+    }
+
+    /// Throws where this node signs another catalogue under a title: nobody could tell them apart.
+    private func requireUnsigned(
+        _ title: String, except id: CatalogueID
+    ) throws(PetalsError) {
+        let rows = try store.registry.catalogues().filter { $0.isOwn && $0.id != id }
+        for row in rows where try self.title(of: row) == title {
+            throw PetalsError(
+                .badInput,
+                "another catalogue with the title “\(ModelPath.printable(title))” is signed here; "
+                    + "choose another title")
+        }
     }
 
     private func adopt(
@@ -105,24 +114,38 @@ extension NodeService {
             try store.registry.catalogue(delegation.owner)
             ?? CatalogueRow(
                 id: delegation.owner, name: title ?? delegation.owner.short, addedAt: now)
-        guard delegation.issue > row.delegation?.delegation.issue ?? -1,
-            delegation.issue >= row.head?.head.issue ?? 0
-        else {
-            throw PetalsError(
-                .badInput, "the owner has made a newer delegation than this one; use that")
-        }
+        try requireNew(signed, in: row)
         guard title != nil || row.head != nil else {
             throw PetalsError(
                 .badInput,
                 "nothing of this catalogue is known here: follow it first and wait until it has "
                     + "come, or begin it with --title")
         }
+        if let title { try requireUnsigned(title, except: row.id) }
+        var log = try store.registry.catalogueLog(of: row.id) ?? CatalogueLog()
+        let isKnown = row.isOwn && row.delegation == signed && row.head != nil
+        // Adopted before: there is nothing to sign but another title.
+        if isKnown, title == nil || title == log.title { return try show(row) }
         row.isOwn = true
         row.delegation = signed
         try store.registry.keep(row)
-        var log = try store.registry.catalogueLog(of: row.id) ?? CatalogueLog()
         if let title, log.title != title { try log.append(.title(title)) }
         return try sign(log, row, ownerKey: nil)
+    }
+
+    /// Throws where a delegation is older than the one that is known; the same again is none.
+    private func requireNew(
+        _ signed: SignedDelegation, in row: CatalogueRow
+    ) throws(PetalsError) {
+        let issue = signed.delegation.issue
+        guard row.delegation != signed else { return }
+        guard issue > row.delegation?.delegation.issue ?? -1, issue >= row.head?.head.issue ?? 0
+        else {
+            throw PetalsError(
+                .badInput,
+                "the owner has made another delegation, which counts in the place of this one; "
+                    + "adopt that one, or have the owner make a new one for this node")
+        }
     }
 
     private func add(

@@ -153,23 +153,34 @@ extension NodeService {
 
 /// The models that a person names to a donor.
 enum DonatedModels {
-    /// Reads relay caps and links: those given, and those of a file, one a line.
+    /// Reads relay caps and links.
     ///
-    /// - Throws: `.badInput` naming what is no link, `.system` where the file cannot be read.
-    static func parse(
-        _ texts: [String], file: String?
-    ) throws(PetalsError) -> [ModelLink] {
-        var lines = texts
-        if let file {
-            guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
-                throw PetalsError(
-                    .badInput, "\(file) cannot be read; give a text file with one relay cap a line")
-            }
-            lines += text.split(whereSeparator: \.isNewline).map(String.init)
-                .filter { !$0.hasPrefix("#") && $0.contains { !$0.isWhitespace } }
+    /// - Throws: `.badInput` saying why one is none.
+    static func parse(_ texts: [String]) throws(PetalsError) -> [ModelLink] {
+        var models: [ModelLink] = []
+        for text in texts { models.append(try ModelLink(parsing: text)) }
+        return models
+    }
+
+    /// Reads those of a file, one a line.
+    ///
+    /// - Throws: `.badInput` where the file cannot be read, or naming the line that is no link.
+    static func read(_ file: String) throws(PetalsError) -> [ModelLink] {
+        guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
+            throw PetalsError(
+                .badInput, "\(file) cannot be read; give a text file with one relay cap a line")
         }
         var models: [ModelLink] = []
-        for line in lines { models.append(try ModelLink(parsing: line)) }
+        for (number, line) in text.split(
+            omittingEmptySubsequences: false, whereSeparator: \.isNewline
+        ).enumerated()
+        where !line.hasPrefix("#") && line.contains(where: { !$0.isWhitespace }) {
+            do throws(PetalsError) {
+                models.append(try ModelLink(parsing: String(line)))
+            } catch {
+                throw PetalsError(error.code, "\(file), line \(number + 1): \(error.message)")
+            }
+        }
         return models
     }
 }

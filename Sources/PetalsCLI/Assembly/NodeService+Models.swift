@@ -68,12 +68,23 @@ extension NodeService {
     // MARK: Hold
 
     func hold(
-        _ request: ControlRequest.HoldRequest, progress: @escaping @Sendable (Int, Int) -> Void
+        _ request: ControlRequest.HoldRequest, notes: WaitNotes
     ) async throws(PetalsError) -> ControlResult {
         let link = try ModelLink(parsing: request.link)
         guard let node else {
             throw PetalsError(.unavailable, "no node runs to fetch the shards with")
         }
+        let name = link.name ?? "model-\(link.manifestID.short)"
+        return try await notes.during(name, link.manifestID, node) {
+            () async throws(PetalsError) in
+            try await hold(link, request, with: node) { notes.update(done: $0, total: $1) }
+        }
+    }
+
+    private func hold(
+        _ link: ModelLink, _ request: ControlRequest.HoldRequest, with node: Node,
+        progress: @escaping @Sendable (Int, Int) -> Void
+    ) async throws(PetalsError) -> ControlResult {
         node.dial(Self.endpoints(request.peers + link.peers))
         let relayKey =
             switch link.capability {
@@ -269,14 +280,25 @@ extension NodeService {
         var classes: [String: Int] = [:]
         for (shardClass, bytes) in usage.bytes { classes[shardClass.rawValue] = bytes }
         return StatusSummary(
-            changedFiles: changedFiles(), state: folder.path, mount: mountPath,
-            node: node?.status(), waiting: waitingFiles(), store: classes,
+            changedFiles: changedFiles(), state: folder.path, exists: true, mount: mountPath,
+            node: node?.status(), waiting: waitingFiles(),
+            waitingManifests: waitingManifests(), store: classes,
             cacheSize: usage.limit, cacheFree: usage.floor,
             // A disk that does not say is left out.
             diskFree: (try? store.readDiskSpace())?.free, models: library.entries.count,
             wrongModels: wrongModels,
             // What the registry cannot say is said by every other command.
             catalogues: (try? catalogueSummaries()) ?? [], donation: donor?.status())
+    }
+
+    /// Models whose manifest is looked for, by name.
+    private func waitingManifests() -> [WaitingManifest] {
+        guard let node else { return [] }
+        return library.entries.filter(\.isPending).compactMap { entry in
+            node.lacks(manifest: entry.row.manifestID).map {
+                WaitingManifest(name: ModelPath.printable(entry.row.name), lacks: $0)
+            }
+        }
     }
 
     /// Files of which reads wait, by name.

@@ -155,9 +155,9 @@ final class NodeService: Sendable {
         AsyncStream(bufferingPolicy: .bufferingNewest(64)) { continuation in
             let task = Task {
                 do throws(PetalsError) {
-                    let result = try await perform(request) {
-                        continuation.yield(.progress(done: $0, total: $1))
-                    }
+                    let result = try await perform(
+                        request, progress: { continuation.yield(.progress(done: $0, total: $1)) },
+                        note: { continuation.yield(.note($0)) })
                     continuation.yield(.result(result))
                 } catch {
                     continuation.yield(
@@ -171,9 +171,13 @@ final class NodeService: Sendable {
     }
 
     /// Carries out a request.
+    ///
+    /// - Parameter note: told what the request waits for, where that lasts.
     func perform(
-        _ request: ControlRequest, progress: @escaping @Sendable (Int, Int) -> Void
+        _ request: ControlRequest, progress: @escaping @Sendable (Int, Int) -> Void,
+        note: @escaping @Sendable (String) -> Void = { _ in }
     ) async throws(PetalsError) -> ControlResult {
+        let notes = WaitNotes(note: note, progress: progress)
         // People are told what is, and not what was.
         switch request {
         case .list, .info, .status: store.checkSources()
@@ -181,14 +185,14 @@ final class NodeService: Sendable {
         }
         return switch request {
         case .publish(let request): try await publish(request, progress: progress)
-        case .hold(let request): try await hold(request, progress: progress)
+        case .hold(let request): try await hold(request, notes: notes)
         case .add(let request): .model(try await add(request))
         case .list: .models(library.entries.map(summary))
         case .info(let name): .details(try details(name))
         case .remove(let name): try remove(name)
         case .prefetch(let name, let wait):
-            try await prefetch(name, wait: wait, progress: progress)
-        case .pin(let name): .kept(try await pin(name, progress: progress))
+            try await prefetch(name, wait: wait, notes: notes)
+        case .pin(let name): .kept(try await pin(name, notes: notes))
         case .unpin(let name): .kept(try unpin(name))
         case .evict(let name): .evicted(try await evict(name, progress: progress))
         case .verify(let name): .verified(try await verify(name, progress: progress))

@@ -96,6 +96,7 @@ struct Evict: AsyncParsableCommand {
         guard case .evicted(let model) = result else { return }
         if output.json { return try Output.printJSON(model) }
         Terminal.print(
-            "\(model.name): \(ByteCount(model.bytes)) evicted, \(model.cells) cells")
+            "\(model.name): \(ByteCount(model.bytes)) evicted, "
+                + counted(model.cells, "cell"))
     }
 }

@@ -27,7 +27,7 @@ struct Verify: AsyncParsableCommand {
                 Terminal.print("not the file of its SHA-256: \(name)")
             }
             Terminal.print(
-                "\(report.clean ? "clean" : "not clean"): \(report.cells) cells, "
+                "\(report.clean ? "clean" : "not clean"): \(counted(report.cells, "cell")), "
                     + "\(ByteCount(report.bytes)) checked, \(report.damaged.count) damaged")
         }
         if !report.clean { throw ExitCode(1) }

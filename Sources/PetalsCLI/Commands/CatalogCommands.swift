@@ -50,6 +50,7 @@ struct CatalogCreate: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        try Usage.check { try CatalogueRecord.title(title).validate() }
         let details = try await Catalogues.perform(
             .create(title: title, ownerKey: owner.path), common)
         if output.json { return try Output.printJSON(details) }
@@ -101,6 +102,8 @@ struct CatalogAdd: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        try Usage.check(catalogue: catalogue)
+        try Usage.check(name: name)
         let details = try await Catalogues.perform(
             .add(
                 .init(
@@ -130,6 +133,7 @@ struct CatalogRemove: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        try Usage.check(catalogue: catalogue)
         let details = try await Catalogues.perform(
             .withdraw(catalogue: catalogue, name: name, ownerKey: owner.path), common)
         try Catalogues.report(details, output)
@@ -143,21 +147,25 @@ struct CatalogFollow: AsyncParsableCommand {
         abstract: "Shows a catalogue's models in the mount, and new ones as they come.",
         discussion: """
             A model whose name is taken here is shown as “NAME (TITLE)”. Nothing is fetched \
-            before a model is opened, but for a few manifests.
+            before a model is opened, but for a few manifests. What the catalogue lists comes \
+            to a node that runs, now or later; the addresses are kept for it.
             """)
 
     @Argument(help: "The catalogue's link, petals:c1:...")
     var link: String
 
-    @Option(name: .customLong("peer"), help: "A node that has it, HOST:PORT; may be repeated.")
-    var peers: [String] = []
-
+    @OptionGroup var network: NetworkOptions
+    @OptionGroup var uploads: UploadOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        let text = try Output.link(link)
+        _ = try Usage.check { try CatalogueLink(parsing: text) }
+        // No node is started for it; what is wrong with them is told all the same.
+        _ = try network.temporary(uploads)
         let details = try await Catalogues.perform(
-            .follow(link: try Output.link(link), peers: peers), common)
+            .follow(link: text, peers: network.peers), common)
         try Catalogues.report(details, output)
     }
 }
@@ -177,6 +185,7 @@ struct CatalogUnfollow: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        try Usage.check(catalogue: catalogue)
         _ = try await Conductor(options: common).perform(
             .catalogue(.unfollow(catalogue: catalogue)))
     }
@@ -223,11 +232,12 @@ struct CatalogDelegate: AsyncParsableCommand {
             throw ValidationError("--to takes the 52 letters and digits of a node's key")
         }
         let now = Int(Date().timeIntervalSince1970)
+        let span = try Catalogues.seconds(expires)
         let key = try CatalogueKeys.require(
             URL(fileURLWithPath: ownerKey).standardizedFileURL.path)
         let delegation = CatalogueDelegation(
             owner: key.catalogueID, delegate: delegate, issue: now, notBefore: now,
-            expiresAt: now + (try Catalogues.seconds(expires)))
+            expiresAt: now + span)
         Terminal.print(CatalogueSigning.delegate(delegation, owner: key).text)
     }
 }
@@ -260,8 +270,13 @@ struct CatalogAdopt: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        let text = try Output.link(delegation)
+        try Usage.check {
+            _ = try SignedDelegation(parsingText: text)
+            if let title { try CatalogueRecord.title(title).validate() }
+        }
         let details = try await Catalogues.perform(
-            .adopt(delegation: try Output.link(delegation), title: title), common)
+            .adopt(delegation: text, title: title), common)
         if output.json { return try Output.printJSON(details) }
         Terminal.print(details.summary.link)
     }

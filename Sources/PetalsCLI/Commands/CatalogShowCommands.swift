@@ -42,6 +42,7 @@ struct CatalogShow: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        try Usage.check(catalogue: catalogue)
         let details = try await Catalogues.perform(.show(catalogue: catalogue), common)
         if output.json { return try Output.printJSON(details) }
         show(details)
@@ -127,7 +128,8 @@ enum Catalogues {
         Terminal.print(
             summary.sequence == 0
                 ? "\(summary.title): waits for its first news"
-                : "\(summary.title): sequence \(summary.sequence), \(summary.models) models")
+                : "\(summary.title): sequence \(summary.sequence), "
+                    + counted(summary.models, "model"))
     }
 
     /// A moment for people, in UTC.

@@ -44,7 +44,7 @@ struct Credits: AsyncParsableCommand {
         let shown = all ? credits.peers[...] : credits.peers.prefix(Self.peersShown)
         for peer in shown { Terminal.print("peer     \(peer.text)") }
         let rest = credits.peers.count - shown.count
-        if rest > 0 { Terminal.print("         and \(rest) more; --all shows them") }
+        if rest > 0 { Terminal.print("         and \(rest) more; --all shows all") }
     }
 }
 
@@ -61,11 +61,11 @@ extension CreditStatus.Peer {
             case "newcomer": "shares what is for newcomers"
             default: "has what nobody else wants"
             }
-        return "\(id.prefix(16))\(connected ? "" : " (away)") gave \(ByteCount(received)), got "
-            + "\(ByteCount(given)), \(standing), \(use)"
+        return "\(PeerID.label(of: id))\(connected ? "" : " (away)") gave \(ByteCount(received)), "
+            + "got \(ByteCount(given)), \(standing), \(use)"
             + (writtenOff > 0 ? "; \(ByteCount(writtenOff)) it never signed for" : "")
             + (contradicts ? "; it signed two stories" : "")
-            + (violations > 0 ? "; it broke \(violations) promises" : "")
+            + (violations > 0 ? "; it broke \(counted(violations, "promise"))" : "")
     }
 }
 
@@ -79,7 +79,7 @@ extension NodeStatus.Waiter {
             case "newcomer": "a newcomer"
             default: "it has what nobody else wants"
             }
-        return "\(id.prefix(16)) for \(requests) requests, \(expects)"
+        return "\(PeerID.label(of: id)) for \(counted(requests, "request")), \(expects)"
             + (unpaid ? "; it has to sign for what it had" : "")
     }
 }

@@ -36,6 +36,7 @@ struct Publish: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        try Usage.check(name: name)
         var request = ControlRequest.PublishRequest(
             path: URL(fileURLWithPath: path).standardizedFileURL.path, name: name,
             isPrivate: isPrivate, license: license, parity: parity)
@@ -109,8 +110,12 @@ struct Add: AsyncParsableCommand {
             throw ValidationError("--timeout takes a number of seconds above 0")
         }
         let text = try Output.link(link)
+        try Usage.check(name: name)
         // Before a node is started for it.
-        _ = try ModelReference(parsing: text)
+        try Usage.check {
+            guard case .link = try ModelReference(parsing: text) else { return }
+            _ = try NodeService.readLink(text)
+        }
         let conductor = Conductor(
             options: common, network: try network.temporary(uploads))
         let result = try await conductor.perform(
@@ -220,10 +225,10 @@ enum Output {
     }
 
     /// The link that an argument gives or stands for.
-    static func link(_ argument: String) throws(PetalsError) -> String {
+    static func link(_ argument: String) throws -> String {
         guard argument == "-" else { return argument }
         guard let line = readLine() else {
-            throw PetalsError(.badInput, "there is no link on standard input; pipe one in")
+            throw ValidationError("there is no link on standard input; pipe one in")
         }
         return line
     }

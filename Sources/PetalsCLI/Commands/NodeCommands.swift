@@ -48,8 +48,13 @@ struct Serve: AsyncParsableCommand {
         guard bounds.chooses || models.isEmpty && relayCaps == nil else {
             throw ValidationError("relay caps are for --donate SIZE; `petalsfs hold` needs none")
         }
-        bounds.donatedModels = try DonatedModels.parse(models, file: relayCaps)
-        var node = try network.configuration(listenByDefault: "0.0.0.0:0", isReachable: true)
+        bounds.donatedModels = try Usage.check { try DonatedModels.parse(models) }
+        for catalogue in catalogues {
+            _ = try Usage.check { try CatalogueLink(parsing: catalogue) }
+        }
+        if let relayCaps { bounds.donatedModels += try DonatedModels.read(relayCaps) }
+        var node = try network.configuration(
+            listenByDefault: NetworkOptions.listenByDefault, isReachable: true)
         node.uploads = try uploads.schedule()
         let runner = NodeRunner(
             statePath: common.state, logger: common.makeLogger(normal: .info), bounds: bounds,
@@ -98,15 +103,18 @@ struct Hold: AsyncParsableCommand {
             }
             chosen = valid
         }
+        let text = try Output.link(link)
+        _ = try Usage.check { try ModelLink(parsing: text) }
         let conductor = Conductor(
             options: common, network: try network.temporary(uploads),
             title: "fetching")
         let request = ControlRequest.HoldRequest(
-            link: try Output.link(link), shards: chosen, peers: network.peers)
+            link: text, shards: chosen, peers: network.peers)
         guard case .held(let model) = try await conductor.perform(.hold(request)) else { return }
         if output.json { return try Output.printJSON(model) }
         Terminal.print(
-            "\(model.name): \(model.shards) shards of \(model.blobs) blobs, "
+            "\(model.name): \(counted(model.shards, "shard")) of "
+                + "\(counted(model.blobs, "blob")), "
                 + "\(ByteCount(model.bytes))")
     }
 }
@@ -150,15 +158,15 @@ struct Mount: AsyncParsableCommand {
         guard readTimeout > 0, readTimeout < 1e7 else {
             throw ValidationError("--read-timeout takes a number of seconds above 0")
         }
-        if background { return try Background.relaunch() }
         let logger = common.makeLogger(normal: .info)
-        let options = try MountOptions(parsing: mountOptions)
+        let options = try Usage.check { try MountOptions(parsing: mountOptions) }
         let bounds = try cache.bounds()
         let rules = try signatures.rules()
-        var node = try network.configuration(listenByDefault: "0.0.0.0:0")
+        var node = try network.configuration(listenByDefault: NetworkOptions.listenByDefault)
         node.uploads = try uploads.schedule()
         // Before anything is opened: the commonest mistakes are about links and the directory.
-        for link in links { _ = try NodeService.readLink(link) }
+        for link in links { _ = try Usage.check { try NodeService.readLink(link) } }
+        if background { return try Background.relaunch() }
         let point = try MountPoint.prepare(directory, options: options, logger: logger)
         let runner = NodeRunner(
             statePath: common.state, logger: logger, bounds: bounds, network: node)
@@ -241,7 +249,10 @@ struct Status: AsyncParsableCommand {
     }
 
     private func show(_ status: StatusSummary) {
-        Terminal.print("state    \(status.state), \(status.models) models")
+        guard status.exists else {
+            return Terminal.print("state    \(status.state), which does not exist yet")
+        }
+        Terminal.print("state    \(status.state), \(counted(status.models, "model"))")
         let classes = status.store.filter { $0.value > 0 }.sorted { $0.key < $1.key }
             .map { "\($0.key) \(ByteCount($0.value))" }
         Terminal.print("store    \(classes.isEmpty ? "empty" : classes.joined(separator: ", "))")
@@ -258,7 +269,8 @@ struct Status: AsyncParsableCommand {
         }
         for catalogue in status.catalogues {
             Terminal.print(
-                "catalog  \(catalogue.title): \(catalogue.state), \(catalogue.models) models, "
+                "catalog  \(catalogue.title): \(catalogue.state), "
+                    + "\(counted(catalogue.models, "model")), "
                     + "sequence \(catalogue.sequence)"
                     + (catalogue.refused.map { "; a head was refused: \($0)" } ?? ""))
         }
@@ -270,13 +282,17 @@ struct Status: AsyncParsableCommand {
         Terminal.print(
             "traffic  \(ByteCount(node.fetchedBytes)) fetched, "
                 + "\(ByteCount(node.hedgedBytes)) asked twice, "
-                + "\(ByteCount(node.servedBytes)) served, \(node.rebuiltCells) cells rebuilt, "
-                + "\(node.damagedLeaves) damaged")
+                + "\(ByteCount(node.servedBytes)) served, "
+                + "\(counted(node.rebuiltCells, "cell")) rebuilt, "
+                + "\(counted(node.damagedLeaves, "leaf", "leaves")) damaged")
         Terminal.print("upload   \(node.upload.text)")
         for file in status.waiting {
             Terminal.print(
-                "waiting  \(file.reads == 1 ? "a read" : "\(file.reads) reads") of \(file.name): "
+                "waiting  \(counted(file.reads, "read")) of \(file.name): "
                     + file.lacks)
+        }
+        for model in status.waitingManifests {
+            Terminal.print("waiting  the manifest of \(model.name): \(model.lacks)")
         }
         for waiter in node.upload.waiters { Terminal.print("waits    \(waiter.text)") }
         Terminal.print(
@@ -289,29 +305,33 @@ struct Status: AsyncParsableCommand {
         }
         if let dht = node.dht {
             Terminal.print(
-                "dht      \(dht.nodes) nodes known, at \(dht.listen.joined(separator: " and "))"
+                "dht      \(counted(dht.nodes, "node")) known, at "
+                    + dht.listen.joined(separator: " and ")
                     + (dht.mappedPort.map { "; the router forwards port \($0)" } ?? ""))
         }
         for peer in node.peers {
             Terminal.print(
-                "peer     \(peer.id.prefix(16)) \(peer.dialled ? "at" : "from") \(peer.address)"
+                "peer     \(PeerID.label(of: peer.id)) \(peer.dialled ? "at" : "from") \(peer.address)"
                     + (peer.origin.map { ", \($0)" } ?? ""))
         }
     }
     private func show(_ donation: DonationStatus) {
         Terminal.print(
             "donation \(ByteCount(donation.used)) of \(ByteCount(donation.quota)) in "
-                + "\(donation.shards) shards, \(donation.coming.count) on their way, "
+                + "\(counted(donation.shards, "shard")), "
+                + "\(donation.coming.count) on the way, "
                 + "\(donation.rebuilt) rebuilt, \(donation.dropped) dropped")
         Terminal.print(
-            "         \(donation.groups) groups of \(donation.blobs) blobs, "
-                + "\(donation.thinCount) under-replicated; \(donation.audits) peers checked, "
+            "         \(counted(donation.groups, "group")) of "
+                + "\(counted(donation.blobs, "blob")), "
+                + "\(donation.thinCount) under-replicated; "
+                + "\(counted(donation.audits, "check")) of what peers claim, "
                 + "\(donation.auditsPassed) passed")
         for group in donation.thin {
             Terminal.print(
                 "thin     blob \(group.blob.prefix(8)) group \(group.group): "
-                    + "\(group.available) of \(group.shards) shards are there, "
-                    + "\(group.needed) are needed; \(group.spread) at peers of their own")
+                    + "\(group.available) of \(counted(group.shards, "shard")) there, "
+                    + "\(group.needed) needed; \(group.spread) at peers of their own")
         }
     }
 }

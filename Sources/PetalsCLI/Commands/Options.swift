@@ -42,7 +42,14 @@ struct CommonOptions: ParsableArguments {
 
 /// Where a node listens and whom it dials.
 struct NetworkOptions: ParsableArguments {
-    @Option(help: "The address to listen on, HOST:PORT; port 0 picks one.")
+    /// Where a node that stays listens unless told otherwise: everywhere, on a port that is free.
+    static let listenByDefault = "0.0.0.0:0"
+
+    @Option(
+        help: """
+            The address to listen on, HOST:PORT; port 0 picks one. Unless given, `serve` and \
+            `mount` listen on \(NetworkOptions.listenByDefault), and other commands on none.
+            """)
     var listen: String?
 
     @Option(name: .customLong("peer"), help: "An address to dial, HOST:PORT; may be repeated.")
@@ -94,7 +101,13 @@ struct NetworkOptions: ParsableArguments {
     /// - Parameter isReachable: whether others are to reach it from outside of its network.
     func configuration(
         listenByDefault: String?, isReachable: Bool = false
-    ) throws(PetalsError) -> NodeConfiguration {
+    ) throws -> NodeConfiguration {
+        try Usage.check {
+            try read(listenByDefault: listenByDefault, isReachable: isReachable)
+        }
+    }
+
+    private func read(listenByDefault: String?, isReachable: Bool) throws -> NodeConfiguration {
         var configuration = NodeConfiguration()
         if !noLan { configuration.lan = LocalNetwork.Place() }
         configuration.localOnly = lanOnly
@@ -105,12 +118,8 @@ struct NetworkOptions: ParsableArguments {
         }
         configuration.dht = try dht(
             besides: configuration.listen, mapsPorts: isReachable && !noPortMapping)
-        if let memory {
-            guard let size = ByteCount(parsing: memory) else {
-                throw PetalsError(
-                    .badInput, "--memory takes a size, for example 256M or 1GiB, not “\(memory)”")
-            }
-            configuration.memory = try MemoryBudget(bytes: size.bytes)
+        if let bytes = try Sizes.parse(memory, option: "--memory") {
+            configuration.memory = try MemoryBudget(bytes: bytes)
         }
         for peer in peers { configuration.peers.append(try SocketEndpoint(parsing: peer)) }
         return configuration
@@ -180,8 +189,8 @@ struct SignatureOptions: ParsableArguments {
     }
 
     /// The rules that were asked for; nil for none.
-    func rules() throws(PetalsError) -> SignatureRules? {
-        requireSigned ? try SignatureRules(publishers: publishers) : nil
+    func rules() throws -> SignatureRules? {
+        requireSigned ? try Usage.check { try SignatureRules(publishers: publishers) } : nil
     }
 }
 
@@ -191,7 +200,8 @@ enum Sizes {
     static func parse(_ text: String?, option: String) throws -> Int? {
         guard let text else { return nil }
         guard let size = ByteCount(parsing: text) else {
-            throw ValidationError("\(option) takes a size, for example 50G or 800MiB")
+            throw ValidationError(
+                "\(option) takes a size, for example 50G or 800MiB, not “\(text)”")
         }
         return size.bytes
     }

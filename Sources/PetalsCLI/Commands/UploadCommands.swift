@@ -21,8 +21,8 @@ struct UploadOptions: ParsableArguments {
             """, valueName: "table"))
     var uploadTimes: String?
 
-    func schedule() throws(PetalsError) -> UploadSchedule {
-        try UploadSchedule(limit: uploadLimit, times: uploadTimes)
+    func schedule() throws -> UploadSchedule {
+        try Usage.check { try UploadSchedule(limit: uploadLimit, times: uploadTimes) }
     }
 }
 
@@ -31,7 +31,7 @@ extension NetworkOptions {
     /// meanwhile: whoever it fetches from may ask it for what it has.
     ///
     /// Both mean nothing where a node runs already, which the command is carried out by.
-    func temporary(_ uploads: UploadOptions) throws(PetalsError) -> NodeConfiguration {
+    func temporary(_ uploads: UploadOptions) throws -> NodeConfiguration {
         var configuration = try configuration(listenByDefault: nil)
         configuration.uploads = try uploads.schedule()
         return configuration
@@ -60,7 +60,7 @@ struct Limit: AsyncParsableCommand {
 
     func run() async throws {
         // Before the node is asked: what is wrong with it is the same everywhere.
-        _ = try UploadSchedule(limit: rate, times: times)
+        _ = try Usage.check { try UploadSchedule(limit: rate, times: times) }
         _ = try await Conductor(options: common).perform(.limit(rate: rate, times: times))
     }
 }
@@ -70,7 +70,7 @@ extension NodeStatus.Upload {
     var text: String {
         let limit = limit.map { $0 == 0 ? "nothing is sent" : "limit \(ByteCount($0))/s" }
         return "\(limit ?? "no limit"), \(ByteCount(rate))/s lately, \(ByteCount(bytes)) in all"
-            + (waiting > 0 ? ", \(waiting) requests wait" : "")
+            + (waiting > 0 ? ", \(counted(waiting, "request waits", "requests wait"))" : "")
             + (contended ? "; contended" : "")
             + (times.isEmpty ? "" : "; times \(times)")
     }

@@ -18,9 +18,21 @@ struct Conductor {
     func perform(_ request: ControlRequest) async throws -> ControlResult {
         let bar = title.map { ProgressBar($0, isQuiet: options.quiet) }
         defer { bar?.finish() }
+        let log = options.makeLogger(normal: .notice)
+        let note = { @Sendable (text: String) in
+            // On a line of its own; the bar comes back with the next progress.
+            bar?.finish()
+            log.notice("\(text)")
+        }
         if try StateFolder.holder(of: options.state) != nil {
             let client = ControlClient(socketPath: options.state + "/control.sock")
-            return try await client.perform(request) { bar?.update(done: $0, total: $1) }
+            return try await client.perform(
+                request, progress: { bar?.update(done: $0, total: $1) }, note: note)
+        }
+        if try !StateFolder.exists(at: options.state),
+            let answer = try request.answer(withoutFolder: options.state)
+        {
+            return answer
         }
         let service = try NodeService(
             statePath: options.state, logger: options.makeLogger(normal: .warning))
@@ -28,9 +40,8 @@ struct Conductor {
             try await service.startNode(network)
         }
         do {
-            let result = try await service.perform(request.inForeground) {
-                bar?.update(done: $0, total: $1)
-            }
+            let result = try await service.perform(
+                request.inForeground, progress: { bar?.update(done: $0, total: $1) }, note: note)
             await service.stop(clearCache: false)
             return result
         } catch {

@@ -12,14 +12,15 @@ struct ControlClient {
     ///
     /// - Throws: `PetalsError.unavailable` where nobody answers; whatever the node failed with.
     func perform(
-        _ request: ControlRequest, progress: (Int, Int) -> Void
+        _ request: ControlRequest, progress: (Int, Int) -> Void,
+        note: (String) -> Void = { _ in }
     ) async throws -> ControlResult {
         // A node that is not there is an answer, not something to try again for a week.
         var configuration = HTTPClient.Configuration()
         configuration.connectionPool.retryConnectionEstablishment = false
         let client = HTTPClient(configuration: configuration)
         do {
-            let result = try await perform(request, with: client, progress: progress)
+            let result = try await perform(request, with: client, progress: progress, note: note)
             try await client.shutdown()
             return result
         } catch {
@@ -29,7 +30,8 @@ struct ControlClient {
     }
 
     private func perform(
-        _ request: ControlRequest, with client: HTTPClient, progress: (Int, Int) -> Void
+        _ request: ControlRequest, with client: HTTPClient, progress: (Int, Int) -> Void,
+        note: (String) -> Void
     ) async throws -> ControlResult {
         guard let url = URL(httpURLWithSocketPath: socketPath, uri: "/v1/perform") else {
             throw PetalsError(.badInput, "\(socketPath) cannot be the path of a socket")
@@ -54,6 +56,7 @@ struct ControlClient {
                 pending.removeSubrange(...end)
                 switch try JSONDecoder().decode(ControlEvent.self, from: line) {
                 case .progress(let done, let total): progress(done, total)
+                case .note(let text): note(text)
                 case .result(let result): return result
                 case .failure(let code, let message):
                     throw PetalsError(PetalsError.Code(rawValue: code) ?? .system, message)

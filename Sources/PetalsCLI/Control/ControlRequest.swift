@@ -67,9 +67,11 @@ enum ControlRequest: Codable, Sendable {
     }
 }
 
-/// What a node answers: any number of steps, then one result or one error.
+/// What a node answers: any number of steps and notes, then one result or one error.
 enum ControlEvent: Codable, Sendable {
     case progress(done: Int, total: Int)
+    /// What is waited for.
+    case note(String)
     case result(ControlResult)
     case failure(code: String, message: String)
 }
@@ -217,14 +219,25 @@ struct WaitingFile: Codable, Sendable {
     var lacks: String
 }
 
+/// A model whose manifest has not arrived, so that it cannot be opened.
+struct WaitingManifest: Codable, Sendable {
+    var name: String
+    /// Who was asked, and what to do.
+    var lacks: String
+}
+
 struct StatusSummary: Codable, Sendable {
     /// Files that were published and are not served any more.
     var changedFiles: [ChangedFile]
     var state: String
+    /// Whether there is a state folder; it is made by what needs one.
+    var exists: Bool
     var mount: String?
     var node: NodeStatus?
     /// Files of which reads wait for bytes that have not come.
     var waiting: [WaitingFile]
+    /// Models whose manifest is looked for and has not come.
+    var waitingManifests: [WaitingManifest]
     /// Bytes of cells by class.
     var store: [String: Int]
     /// The most bytes of cached cells; absent where only the disk is the limit.

@@ -65,7 +65,7 @@ package struct Verified<Statement: CreditStatement>: Hashable, Sendable {
         guard signer == signed.statement.signer else {
             throw PetalsError(
                 .corrupt,
-                "a credit statement of peer \(signed.statement.signer.short) is forged: that peer "
+                "a credit statement of peer \(signed.statement.signer.label) is forged: that peer "
                     + "did not sign it")
         }
         self.signed = signed

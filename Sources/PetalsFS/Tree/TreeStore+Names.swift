@@ -36,7 +36,7 @@ extension TreeStore {
         logger.notice(
             """
             “\(ModelPath.printable(model.name))” is known but its manifest has not arrived \
-            yet; asked \(model.peersAsked()) peers
+            yet; asked \(counted(model.peersAsked(), "peer"))
             """
         )
     }

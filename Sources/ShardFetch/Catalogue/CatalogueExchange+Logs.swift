@@ -100,7 +100,7 @@ extension CatalogueExchange {
             logger.info(
                 """
                 the catalogue “\(ModelPath.printable(log.title))” has sequence \
-                \(offered.head.sequence) now, with \(log.entries.count) models
+                \(offered.head.sequence) now, with \(counted(log.entries.count, "model"))
                 """)
             tellAll()
             tellItems()

@@ -300,7 +300,7 @@ final class CatalogueExchange: Sendable {
         _ id: CatalogueID, _ reason: String, from connection: PeerConnection?,
         level: Logger.Level = .warning
     ) {
-        let teller = connection.map { "peer \($0.peerID.short) at \($0.address)" } ?? "the DHT"
+        let teller = connection.map { "peer \($0.peerID.label) at \($0.address)" } ?? "the DHT"
         let name = state.withLock { state in
             let refusal = CatalogueRefusal(reason: reason, teller: teller, seenAt: time())
             let former = state.refusals[id]?.suffix(Self.refusalsMax - 1) ?? []

@@ -120,7 +120,7 @@ extension CreditKeeper {
                 }
                 guard isNews else { return }
                 logger.debug(
-                    "\(reply.statement.accepted) at \(connection.peerID.short) changed hands")
+                    "\(reply.statement.accepted) at \(connection.peerID.label) changed hands")
                 whenKept { _ in }
             } catch {
                 refuse(connection, error)

@@ -79,7 +79,7 @@ extension CreditKeeper {
                 connection,
                 PetalsError(
                     .protocolViolation,
-                    "peer \(connection.peerID.short) sent a receipt of somebody else"))
+                    "peer \(connection.peerID.label) sent a receipt of somebody else"))
         }
         pool.submit { [self] poolState in
             guard case .active = poolState else { return }
@@ -110,7 +110,7 @@ extension CreditKeeper {
             whenKept { _ in }
             logger.warning(
                 """
-                peer \(connection.peerID.short) signed two different receipts with one number; it \
+                peer \(connection.peerID.label) signed two different receipts with one number; it \
                 has no credit here any more, and both are kept
                 """)
         }

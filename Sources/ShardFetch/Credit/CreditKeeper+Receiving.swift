@@ -94,7 +94,7 @@ extension CreditKeeper {
                         connection,
                         PetalsError(
                             .protocolViolation,
-                            "peer \(connection.peerID.short) shows a receipt of somebody else"))
+                            "peer \(connection.peerID.label) shows a receipt of somebody else"))
                 }
                 do throws(PetalsError) {
                     let receipt = try Verified(shown, by: Ed25519Verifier())
@@ -102,7 +102,7 @@ extension CreditKeeper {
                     if isNews {
                         logger.notice(
                             """
-                            peer \(connection.peerID.short) shows a receipt over more than this \
+                            peer \(connection.peerID.label) shows a receipt over more than this \
                             node remembers; what it signed counts
                             """)
                     }

@@ -99,7 +99,7 @@ final class CreditKeeper: Sendable {
                 accounts.append(try CreditAccount(encoded: row.account))
             } catch {
                 logger.warning(
-                    "the credit of peer \(row.peer.short) cannot be read: \(error.message)")
+                    "the credit of peer \(row.peer.label) cannot be read: \(error.message)")
             }
         }
         let ledger = CreditLedger(
@@ -202,10 +202,10 @@ final class CreditKeeper: Sendable {
     private func carryOut(_ action: CreditLedger.Action, among connections: [PeerConnection]) {
         switch action {
         case .stop(let peer):
-            logger.info("peer \(peer.short) is sent nothing until it signs for what it has had")
+            logger.info("peer \(peer.label) is sent nothing until it signs for what it has had")
         case .close(let peer):
             logger.notice(
-                "peer \(peer.short) did not sign for what it was sent; the connection ends")
+                "peer \(peer.label) did not sign for what it was sent; the connection ends")
             for connection in connections where connection.peerID == peer { connection.close() }
         }
     }

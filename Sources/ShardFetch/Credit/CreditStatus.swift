@@ -62,6 +62,11 @@ package struct CreditStatus: Sendable, Codable {
     /// Those of which most passed first.
     package private(set) var models: [Model] = []
 
+    /// What is said where there are no books.
+    package static var empty: CreditStatus { CreditStatus() }
+
+    private init() { contended = false }
+
     /// Peers that are shown.
     private static let peersShown = 1000
 
@@ -87,7 +92,7 @@ package struct CreditStatus: Sendable, Codable {
         }
         peers = shown.prefix(Self.peersShown).map { account in
             Peer(
-                id: Base32.encode(account.peer.bytes),
+                id: account.peer.peerName,
                 connected: connected.contains(account.peer),
                 tier: "\(ledger.standing(of: account.peer, at: seconds).tier)",
                 received: account.receivedBytes, given: account.givenBytes,

@@ -40,7 +40,7 @@ extension CreditLedger {
         var sums = CreditTotals()
         for (peer, account) in accounts {
             sums.add(account)
-            if let fault = account.fault { return "account of \(peer.short): \(fault)" }
+            if let fault = account.fault { return "account of \(peer.label): \(fault)" }
         }
         if sums != totals { return "the sums of the accounts are not the totals" }
         if !totals.isBalanced { return "the totals do not balance" }
@@ -49,7 +49,7 @@ extension CreditLedger {
             reserved[reservation.peer, default: .zero] += reservation.mills
         }
         for (peer, window) in windows where window.reserved != reserved[peer] ?? .zero {
-            return "what is reserved for \(peer.short) is not what was promised to it"
+            return "what is reserved for \(peer.label) is not what was promised to it"
         }
         if accounts.count > rules.accountsMax { return "there are \(accounts.count) accounts" }
         return nil

@@ -42,7 +42,7 @@ extension Discovery {
             $0.exchange.admit(from: connection.id, now: MonotonicClock.now)
         }
         guard isAdmitted else {
-            return node.logger.debug("\(connection.peerID.short) tells of others too often")
+            return node.logger.debug("\(connection.peerID.label) tells of others too often")
         }
         let hints = peers.flatMap { peer -> [PeerHint] in
             guard let address = IPAddress(peer.address) else { return [] }

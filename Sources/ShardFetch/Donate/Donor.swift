@@ -248,7 +248,8 @@ package final class Donor: Sendable {
             return damaged.count
         }
         guard damaged > 0 else { return }
-        logger.warning("donating: \(damaged) shards are damaged; what is missing is got again")
+        let shards = counted(damaged, "shard is", "shards are")
+        logger.warning("donating: \(shards) damaged; what is missing is got again")
         startNext()
     }
 
@@ -260,7 +261,7 @@ package final class Donor: Sendable {
                 verdict = await auditor.audit(session, shard.index, at: connection)
             }
             if verdict == .refused, let id = found.1?.peerID {
-                logger.info("peer \(id.short) does not have shard \(shard.index) that it claims")
+                logger.info("peer \(id.label) does not have shard \(shard.index) that it claims")
             }
             let final = verdict
             state.withLock { $0.plan.audited(peer, shard, final, now: MonotonicClock.now) }

@@ -73,7 +73,7 @@ extension DocumentFetcher {
             // A newer petalsfs may be right and not understood here.
             if error.code == .unsupportedVersion {
                 logger.notice(
-                    "\(connection.peerID.short) knows \(sha256.short), but: \(error.message)")
+                    "\(connection.peerID.label) knows \(sha256.short), but: \(error.message)")
             } else {
                 blame(connection, "asked for the file \(sha256.short): \(error.message)")
             }

@@ -74,14 +74,14 @@ final class ConnectionRouter: PeerConnectionDelegate {
             !discovery.connectionOpened(connection)
         {
             transport.withBook { $0.close(connection.id) }
-            logger.debug("this node is connected with \(connection.peerID.short) already")
+            logger.debug("this node is connected with \(connection.peerID.label) already")
             return false
         }
         let (server, documents, engine, catalogues, donor) = state.withLock { state in
             state.connections[connection.id] = connection
             return (state.server, state.documents, state.engine, state.catalogues, state.donor)
         }
-        logger.info("connected with \(connection.peerID.short) at \(connection.address)")
+        logger.info("connected with \(connection.peerID.label) at \(connection.address)")
         // First: a peer is told what receipts are wanted before anything is sent to it.
         state.withLock { $0.credit }?.connectionOpened(connection)
         donor?.connectionOpened(connection)
@@ -119,7 +119,7 @@ final class ConnectionRouter: PeerConnectionDelegate {
         transport.withBook { $0.close(connection.id) }
         logger.info(
             """
-            no longer connected with \(connection.peerID.short) at \(connection.address): \
+            no longer connected with \(connection.peerID.label) at \(connection.address): \
             \(reason)
             """
         )
@@ -146,8 +146,8 @@ final class ConnectionRouter: PeerConnectionDelegate {
         if let seconds = ban {
             logger.warning(
                 """
-                peer \(culprit.peerID.short) at \(culprit.address) is left out for \
-                \(Int(seconds / 60)) minutes: \(offence)
+                peer \(culprit.peerID.label) at \(culprit.address) is left out for \
+                \(counted(Int(seconds / 60), "minute")): \(offence)
                 """)
         }
         for connection in connections() where connection.peerID == culprit.peerID {

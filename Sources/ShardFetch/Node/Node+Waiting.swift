@@ -26,6 +26,22 @@ extension Node {
     }
 }
 
+extension Node {
+    /// What a manifest that somebody waits for lacks; nil where nobody waits for it.
+    package func lacks(manifest id: ManifestID) -> String? {
+        let isWanted = discovery.needs.keys.contains { need in
+            if case .model(let wanted, _) = need { wanted == id } else { false }
+        }
+        guard isWanted else { return nil }
+        let asked = engine.connected
+        return "no peer that is connected has it (\(asked)); start a node that does, or name one "
+            + "with --peer"
+    }
+
+    /// The peers that are connected, for people.
+    package var connectedPeers: String { engine.connected }
+}
+
 extension Discovery {
     /// What somebody waits for that no session asks for yet, and how many do.
     var needs: [Need: Int] { state.withLock { $0.needs } }

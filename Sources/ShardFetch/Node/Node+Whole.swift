@@ -161,7 +161,7 @@ extension FetchEngine {
                 return state.scheduler.holderCount(session.key(address)) > 0
                     || !session.stored.present(address).isEmpty
             }
-            let cells = missing.count == 1 ? "1 cell is" : "\(missing.count) cells are"
+            let cells = counted(missing.count, "cell is", "cells are")
             return "\(cells) missing, the first is \(key.address); of \(geometry.dataShards) "
                 + "shards that it can be made from \(reachable) can be reached (\(connected)); "
                 + "start another holder, or name one with --peer"

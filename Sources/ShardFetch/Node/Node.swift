@@ -131,7 +131,7 @@ package final class Node: Sendable {
         if let listen = configuration.listen {
             let endpoint = try await transport.listen(on: listen, delegate: router)
             state.withLock { $0.listening = endpoint }
-            logger.info("listening on \(endpoint) as \(identity.peerID.short)")
+            logger.info("listening on \(endpoint) as \(identity.peerID.label)")
         }
         discovery.give(configuration.peers)
         await discovery.start(listening: listening)
@@ -292,11 +292,11 @@ package final class Node: Sendable {
     /// What the node is doing; answers from memory.
     package func status() -> NodeStatus {
         NodeStatus(
-            peerID: Base32.encode(identity.peerID.bytes),
+            peerID: identity.peerID.peerName,
             listen: listening?.description,
             peers: router.connections().map {
                 NodeStatus.Peer(
-                    id: Base32.encode($0.peerID.bytes), address: $0.address,
+                    id: $0.peerID.peerName, address: $0.address,
                     agent: $0.hello.agent, dialled: $0.dialled,
                     origin: discovery.origin(of: $0)?.rawValue)
             },

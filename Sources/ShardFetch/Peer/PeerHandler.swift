@@ -200,7 +200,8 @@ final class PeerHandler: ChannelDuplexHandler {
             guard case .open(let connection) = handler.phase else { return }
             let silence = MonotonicClock.now - handler.lastByteAt
             if silence >= Self.silenceSecondsMax {
-                return handler.end(context, "the peer has been silent for \(Int(silence)) seconds")
+                let time = counted(Int(silence), "second")
+                return handler.end(context, "the peer has been silent for \(time)")
             }
             if silence >= Self.idleSecondsMax { connection.send(.ping(0)) }
             handler.watchSilence(context)

@@ -86,6 +86,8 @@ package struct Publisher: Sendable {
         let name = options.name ?? listing.name
         try ModelPath.check(component: name)
         let existing = try store.registry.model(named: name)
+        // Before hours of reading; what takes the name meanwhile is found at the end.
+        if existing?.origin != .published { try store.registry.requireFree(name) }
         let meter = ProgressMeter(total: listing.bytes * 2, report: progress)
         var entries: [ManifestEntry] = []
         var blobs: [BlobRow] = []

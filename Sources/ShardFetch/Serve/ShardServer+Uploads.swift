@@ -196,7 +196,7 @@ extension ShardServer {
         let standings = credit.standings(of: clients.map(\.connection))
         let waiters = clients.sorted { $0.connection.id < $1.connection.id }.map { client in
             NodeStatus.Waiter(
-                id: Base32.encode(client.connection.peerID.bytes),
+                id: client.connection.peerID.peerName,
                 tier: "\(standings[client.connection.id]?.tier ?? .newcomer)",
                 requests: client.waitingCount, unpaid: client.isUnpaid)
         }

@@ -74,7 +74,8 @@ final class World {
     /// its own about that is left as it is.
     private static func isolated(_ command: [String]) -> [String] {
         guard command.first == "petalsfs", command.count > 1,
-            ["serve", "mount", "add", "hold", "pin", "prefetch"].contains(command[1]),
+            ["serve", "mount", "add", "hold", "pin", "prefetch"].contains(command[1])
+                || command[1...].starts(with: ["catalog", "follow"]),
             !command.contains(where: { $0.hasPrefix("--lan") || $0.hasPrefix("--dht") })
         else { return command }
         return command + ["--no-lan", "--no-dht"]
