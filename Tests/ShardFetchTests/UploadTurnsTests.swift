@@ -46,6 +46,24 @@ import Testing
         #expect(zip(found, wanted).allSatisfy { abs($0 - $1) <= part }, "\(found)")
     }
 
+    /// Who has to sign first is kept from what another gets; alone he is not.
+    @Test(arguments: [false, true])
+    func whoHasToSignFirstContends(isOther: Bool) {
+        var plan = UploadPlan(limit: 1_000_000, now: 0)
+        func waiting(_ place: Int, _ peer: UInt64, hasDemand: Bool) -> UploadPlan.Waiting {
+            UploadPlan.Waiting(
+                connection: .init(rawValue: place), peer: Digest(words: (peer, 0, 0, 0)),
+                hasDemand: hasDemand, hasBulk: false)
+        }
+        let all = [waiting(1, 1, hasDemand: true), waiting(2, isOther ? 2 : 1, hasDemand: false)]
+        guard case .wait = plan.next(of: all, yields: false, now: 0) else {
+            Issue.record("an empty line does not have anybody wait")
+            return
+        }
+        #expect(plan.isContended(now: 0.1) == isOther)
+        #expect(plan.next(of: [all[1]], yields: false, now: 10) == .rest)
+    }
+
     @Test func newcomersHaveThePoolHoweverMany() {
         for count in [1, 10, 100] {
             let strangers = (0..<count).map { standing(.newcomer, group: "\($0)") }

@@ -8,37 +8,33 @@ internal import Synchronization
 extension CreditKeeper {
     /// Promises leaves of a request; nothing while the connection has to sign first.
     ///
-    /// Every leaf that was promised is sent, or given back with `void`.
-    func admit(
+    /// Every leaf that was promised is posted, or given back with `void`.
+    func reserve(
         _ request: ControlMessage.LeafRequest, on connection: PeerConnection
     ) -> Int {
         let isContended = isContended
-        func ask() -> Int {
-            connection.credit.admit(
-                leaves: request.leaves.count, price: Self.price(of: request),
-                isContended: isContended)
+        return connection.credit.reserve(
+            leaves: request.leaves.count, price: Self.price(of: request), isContended: isContended
+        ) {
+            let (now, seconds) = (MonotonicClock.now, time())
+            change { state in
+                state.enter(connection.id, now: now, at: seconds)
+                state.allow(connection.id, isContended: isContended, at: seconds)
+            }
         }
-        let granted = ask()
-        if granted == request.leaves.count { return granted }
-        // The meter says what the books knew when they were asked last.
-        let (now, seconds) = (MonotonicClock.now, time())
-        change { state in
-            state.enter(connection.id, now: now, at: seconds)
-            state.allow(connection.id, isContended: isContended, at: seconds)
-        }
-        guard granted == 0 else { return granted }
-        return ask()
     }
 
     /// Leaves that were promised are not sent.
-    func void(
-        leaves: Int, of request: ControlMessage.LeafRequest, on connection: PeerConnection
-    ) {
-        connection.credit.void(leaves: leaves, price: Self.price(of: request))
+    func void(_ request: ControlMessage.LeafRequest, on connection: PeerConnection) {
+        connection.credit.void(leaves: request.leaves.count, price: Self.price(of: request))
     }
 
-    /// Counts what a blob earned; the meter has counted it for the peer.
-    func gave(leaves: Int, of blob: BlobID, for request: ControlMessage.LeafRequest) {
+    /// The leaves of a request are on their way: the peer owes for them, and their blob has earned.
+    func post(
+        _ request: ControlMessage.LeafRequest, of blob: BlobID, on connection: PeerConnection
+    ) {
+        let leaves = request.leaves.count
+        connection.credit.post(leaves: leaves, price: Self.price(of: request))
         let bytes = leaves * Limits.leafBytes
         blobs.withLock { blobs in
             var row = blobs[blob] ?? CreditBlobRow(blob: blob)

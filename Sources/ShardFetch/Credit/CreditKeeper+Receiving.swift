@@ -41,7 +41,7 @@ extension CreditKeeper {
             let receipt = state.ledger.dueReceipt(
                 to: connection.peerID, quantum: halfIsEnough ? quantum / 2 : quantum, now: now,
                 at: seconds)
-            if receipt != nil, let entered = state.meetings[connection.id]?.entered.received {
+            if receipt != nil, let entered = state.meetings[connection.id]?.tally.entered.received {
                 connection.credit.noteReceipt(over: entered)
             }
             // A number is used when the disk knows that it may be.

@@ -37,7 +37,7 @@ final class CreditKeeper: Sendable {
     struct Meeting {
         let connection: PeerConnection
         /// What of the meter is in the books.
-        var entered = CreditMeter.Sums()
+        var tally: CreditTally
         /// The peer's; nil until it has told them.
         var terms: CreditTerms?
         /// What the peer was told.
@@ -129,7 +129,8 @@ final class CreditKeeper: Sendable {
             // What of earlier connections is in no receipt is given up; a receipt that comes yet
             // brings it back.
             state.ledger.settle(peer, at: seconds)
-            state.meetings[connection.id] = Meeting(connection: connection)
+            state.meetings[connection.id] = Meeting(
+                connection: connection, tally: CreditTally(peer, meter: connection.credit))
             state.allow(connection.id, isContended: isContended, at: seconds)
             var messages: [ControlMessage] = []
             if let terms = state.tellTerms(
@@ -221,31 +222,16 @@ extension CreditKeeper.State {
     /// Enters what a connection's meter has counted since the last time.
     mutating func enter(_ id: PeerConnection.ID, now: Instant, at seconds: Int) {
         guard var meeting = meetings[id] else { return }
-        let sums = meeting.connection.credit.sums
-        let peer = meeting.connection.peerID
-        ledger.gave(
-            bytes: sums.givenBytes - meeting.entered.givenBytes,
-            Mills(sums.given - meeting.entered.given), to: peer,
-            isSigned: meeting.connection.credit.isSpeaking, now: now, at: seconds)
-        // An answer that was entered and then not sent is taken back from the next ones.
-        meeting.entered.given = max(sums.given, meeting.entered.given)
-        meeting.entered.givenBytes = max(sums.givenBytes, meeting.entered.givenBytes)
-        let bytes = sums.receivedBytes - meeting.entered.receivedBytes
-        ledger.received(
-            bytes: bytes, Mills(sums.received - meeting.entered.received), from: peer,
-            epoch: meeting.terms?.epoch ?? 0, now: now, at: seconds)
-        if bytes > 0 { meeting.receivedAt = now }
-        (meeting.entered.received, meeting.entered.receivedBytes) =
-            (sums.received, sums.receivedBytes)
+        let epoch = meeting.terms?.epoch ?? 0
+        if meeting.tally.enter(in: &ledger, epoch: epoch, now: now, at: seconds) {
+            meeting.receivedAt = now
+        }
         meetings[id] = meeting
     }
 
     /// Tells a connection's meter how much more may be sent.
     func allow(_ id: PeerConnection.ID, isContended: Bool, at seconds: Int) {
-        guard let meeting = meetings[id] else { return }
-        let room = ledger.room(
-            for: meeting.connection.peerID, isContended: isContended, at: seconds)
-        meeting.connection.credit.allow(room, beyond: meeting.entered.given)
+        meetings[id]?.tally.allow(by: ledger, isContended: isContended, at: seconds)
     }
 
     /// The terms for a connection's peer, where it does not know them.
@@ -253,7 +239,7 @@ extension CreditKeeper.State {
         _ id: PeerConnection.ID, isContended: Bool, at seconds: Int
     ) -> CreditTerms? {
         guard let meeting = meetings[id],
-            let terms = ledger.reachableTerms(
+            let terms = ledger.terms(
                 for: meeting.connection.peerID, isContended: isContended, at: seconds)
         else { return nil }
         if let told = meeting.told, told.epoch == terms.epoch, terms.quantum < 2 * told.quantum,

@@ -21,7 +21,6 @@ extension CreditLedger {
 
     /// A peer is gone, with whatever was on its way; what was promised to it is not sent.
     package mutating func left(_ peer: PeerID, at seconds: Int) {
-        for reservation in reservations.values where reservation.peer == peer { void(reservation) }
         windows[peer] = nil
         // The last receipt may have been lost with the connection: the next one has it, too.
         signing[peer]?.signed = .zero

@@ -22,8 +22,6 @@ final class ShardServer: Sendable {
         var uploads: UploadPlan
         /// Whether a worker is taking turns; there is never more than one.
         var isTakingTurns = false
-        /// Until when what this node may send counts as contended.
-        var contendedUntil: Instant = -.infinity
         /// When the next turn is looked for, if that is settled.
         var nextTurnAt: Instant?
         var meter = UploadMeter()
