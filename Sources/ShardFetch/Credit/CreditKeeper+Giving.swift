@@ -31,16 +31,55 @@ extension CreditKeeper {
 
     /// The leaves of a request are on their way: the peer owes for them, and their blob has earned.
     func post(
-        _ request: ControlMessage.LeafRequest, of blob: BlobID, on connection: PeerConnection
+        _ request: ControlMessage.LeafRequest, of blob: StoredBlob, on connection: PeerConnection
     ) {
-        let leaves = request.leaves.count
-        connection.credit.post(leaves: leaves, price: Self.price(of: request))
+        let (leaves, price) = (request.leaves.count, Self.price(of: request))
+        connection.credit.post(leaves: leaves, price: price)
         let bytes = leaves * Limits.leafBytes
         blobs.withLock { blobs in
-            var row = blobs[blob] ?? CreditBlobRow(blob: blob)
+            var row = blobs[blob.id] ?? CreditBlobRow(blob: blob.id)
             row.givenBytes += bytes
-            row.given += Mills(bytes: bytes, price: Self.price(of: request))
-            blobs[blob] = row
+            row.given += Mills(bytes: bytes, price: price)
+            blobs[blob.id] = row
+        }
+        // Copies in demand are cheaper: that they are made is no demand.
+        guard price >= CreditTerms.basePrice else { return }
+        let shard = request.address.shard
+        let sale = Sale(
+            group: .init(blob.id, blob.geometry.group(of: shard)), shard: shard,
+            buyer: connection.id)
+        sales.withLock { $0[sale, default: 0] += bytes }
+    }
+
+    /// What one peer bought of one shard.
+    struct Sale: Hashable {
+        let group: DemandBook.Group
+        let shard: ShardIndex
+        let buyer: PeerConnection.ID
+    }
+
+    /// Notes what was sold to peers with funds: that is demand, and what others ask for is not.
+    func noteSales() {
+        let sold = sales.withLock { sales in
+            defer { sales = [:] }
+            return sales
+        }
+        guard !sold.isEmpty else { return }
+        let seconds = time()
+        let buyers = state.withLock { state in
+            var buyers: [PeerConnection.ID: (peer: PeerID, standing: CreditStanding)] = [:]
+            for id in Set(sold.keys.map(\.buyer)) {
+                guard let peer = state.meetings[id]?.connection.peerID else { continue }
+                buyers[id] = (peer, state.ledger.standing(of: peer, at: seconds))
+            }
+            return buyers
+        }
+        let watcher = demandWatcher.withLock { $0 }
+        for (sale, bytes) in sold {
+            guard let (peer, standing) = buyers[sale.buyer],
+                prices.sold(sale.group, to: peer, as: standing)
+            else { continue }
+            watcher?(sale.group.blob, sale.shard, bytes)
         }
     }
 

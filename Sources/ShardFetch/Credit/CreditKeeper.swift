@@ -10,6 +10,7 @@
 //   CreditKeeper+Receiving   what has come; receipts that go
 //   CreditKeeper+Assigning   claims that change hands
 //   CreditKeeper+Keeping     what is written, and what has to wait for that
+//   CreditPrices             what leaves are worth: who else has a shard, and who paid for it
 //   CreditStatus             what `petalsfs credits` shows
 //
 // The walk of a cell that is sent: the server asks the connection's meter, which has room or not;
@@ -71,8 +72,17 @@ final class CreditKeeper: Sendable {
     private let contention = Atomic<Bool>(false)
     /// Told when a connection has room again; called on worker threads.
     let whenRoom = Mutex<(@Sendable (PeerConnection) -> Void)?>(nil)
+    /// Told what a peer asks for a shard that nobody else has, in mills for 1 KiB; called on event
+    /// loops.
+    let whenTerms = Mutex<(@Sendable (PeerConnection, Int) -> Void)?>(nil)
+    /// Told of bytes that a peer with funds pays for, for a donor; called once a second.
+    let demandWatcher = Mutex<(@Sendable (BlobID, ShardIndex, _ bytes: Int) -> Void)?>(nil)
+    /// What leaves are worth to this node.
+    let prices: CreditPrices
     /// What went and came of each blob since it was written last.
     let blobs = Mutex<[BlobID: CreditBlobRow]>([:])
+    /// Bytes that were sold since the last look.
+    let sales = Mutex<[Sale: Int]>([:])
 
     init(
         identity: NodeIdentity, registry: Registry, pool: NIOThreadPool, logger: Logger,
@@ -83,6 +93,7 @@ final class CreditKeeper: Sendable {
         self.pool = pool
         self.logger = logger
         self.time = time
+        prices = CreditPrices(time: time)
         state = Mutex(State(ledger: CreditLedger(own: identity.peerID, epoch: 0)))
     }
 
@@ -196,6 +207,7 @@ final class CreditKeeper: Sendable {
             retellTerms(connection)
         }
         for action in actions { carryOut(action, among: connections) }
+        noteSales()
         wishForAssignments()
         keepInTime()
     }
@@ -240,7 +252,8 @@ extension CreditKeeper.State {
     ) -> CreditTerms? {
         guard let meeting = meetings[id],
             let terms = ledger.terms(
-                for: meeting.connection.peerID, isContended: isContended, at: seconds)
+                for: meeting.connection.peerID, priceMax: CreditPrices.ask,
+                isContended: isContended, at: seconds)
         else { return nil }
         if let told = meeting.told, told.epoch == terms.epoch, terms.quantum < 2 * told.quantum,
             told.quantum < 2 * terms.quantum

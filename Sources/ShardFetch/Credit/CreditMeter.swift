@@ -26,6 +26,8 @@ package final class CreditMeter: Sendable {
     private let usualPrice = Atomic<Int>(CreditTerms.basePrice)
     /// Whether the peer asks for more than that.
     private let isDear = Atomic<Bool>(false)
+    /// What the peer asks for at most, in mills for 1 KiB.
+    private let highestPrice = Atomic<Int>(CreditTerms.basePrice)
     /// Whether the peer has said anything about credit; who has not never signs.
     private let speaks = Atomic<Bool>(false)
 
@@ -158,10 +160,14 @@ package final class CreditMeter: Sendable {
         quantum.store(Mills(bytes: bytes).rawValue, ordering: .relaxed)
         usualPrice.store(min(terms.price, CreditTerms.basePrice), ordering: .relaxed)
         isDear.store(terms.price > CreditTerms.basePrice, ordering: .relaxed)
+        highestPrice.store(terms.priceMax, ordering: .relaxed)
     }
 
     /// Mills for 1 KiB that this node pays where it has offered nothing else.
     var price: Int { usualPrice.load(ordering: .relaxed) }
+
+    /// Mills for 1 KiB that the peer asks for at most, where it is the only one.
+    var ask: Int { highestPrice.load(ordering: .relaxed) }
 
     /// What to say so that the peer counts the same; nil where it need not be said.
     var offer: Int? { isDear.load(ordering: .relaxed) ? CreditTerms.basePrice : nil }

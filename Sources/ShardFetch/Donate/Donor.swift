@@ -69,7 +69,7 @@ package final class Donor: Sendable {
         node.engine.watcher.withLock { watcher in
             watcher = { [weak self] event in self?.receive(event) }
         }
-        node.server.demandWatcher.withLock { watcher in
+        node.credit.demandWatcher.withLock { watcher in
             watcher = { [weak self] blob, shard, bytes in self?.demanded(bytes, of: shard, blob) }
         }
         let loop = Task { [weak self] in
@@ -85,7 +85,7 @@ package final class Donor: Sendable {
     /// Ends all work; what was got so far stays, and is got on with at the next start.
     package func stop() async {
         node.engine.watcher.withLock { $0 = nil }
-        node.server.demandWatcher.withLock { $0 = nil }
+        node.credit.demandWatcher.withLock { $0 = nil }
         node.server.donorRoom.withLock { $0 = nil }
         node.router.disconnectDonor()
         let loops = tasks.withLock { tasks in

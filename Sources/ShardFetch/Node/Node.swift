@@ -83,6 +83,7 @@ package final class Node: Sendable {
         self.server = server
         engine.demand.whenOver { [weak server] in server?.demandIsOver() }
         credit.whenRoom.withLock { $0 = { [weak server] in server?.hasRoom($0) } }
+        credit.whenTerms.withLock { $0 = { [weak engine] in engine?.noteAsk($1, of: $0) } }
         catalogues = CatalogueExchange(
             registry: store.registry, documents: documents, pool: pool, logger: logger,
             today: configuration.today, time: configuration.time, blame: blame)

@@ -31,7 +31,6 @@ extension ShardServer {
         guard admitted == true else {
             return connection.send(.refuse(request: request.request, .busy))
         }
-        noteDemand(request, connection)
         pump(connection)
     }
 
@@ -173,10 +172,10 @@ extension ShardServer {
         let reason: ControlMessage.Refusal
     }
 
-    /// The frames that answer a request, each with its number of leaf bytes, and the blob.
+    /// The frames that answer a request, each with its number of leaf bytes, and their blob.
     private func frames(
         for request: ControlMessage.LeafRequest, _ connection: PeerConnection
-    ) -> Result<(BlobID, [(ByteBuffer, Int)]), RefusalError> {
+    ) -> Result<(StoredBlob, [(ByteBuffer, Int)]), RefusalError> {
         guard let blob = joinedBlob(request.topic, connection) else {
             return .failure(RefusalError(reason: .unknown))
         }
@@ -203,6 +202,6 @@ extension ShardServer {
             logger.warning("a request could not be served: \(error.message)")
             return .failure(RefusalError(reason: .broken))
         }
-        return .success((blob.id, frames))
+        return .success((blob, frames))
     }
 }

@@ -36,12 +36,4 @@ extension ShardServer {
         state.withLock { $0.clients[connection.id]?.toldRoom = room }
         connection.send(.pledges(pledges, room: room))
     }
-
-    /// Notes that somebody reads bytes of a shard.
-    func noteDemand(_ request: ControlMessage.LeafRequest, _ connection: PeerConnection) {
-        guard !request.bulk, let watcher = demandWatcher.withLock({ $0 }),
-            let blob = joinedBlob(request.topic, connection)
-        else { return }
-        watcher(blob.id, request.address.shard, request.leaves.count * Limits.leafBytes)
-    }
 }

@@ -41,8 +41,6 @@ final class ShardServer: Sendable {
     let servedBytes = Atomic<Int>(0)
     /// Bytes that this node has left for donating; nil where it does not donate.
     let donorRoom = Mutex<Int?>(nil)
-    /// Told of leaves that a peer reads, for a donor; called on event loops.
-    let demandWatcher = Mutex<(@Sendable (BlobID, ShardIndex, _ bytes: Int) -> Void)?>(nil)
     /// Gives the log of a catalogue by its digest; nil where there is none of that.
     let catalogueLog = Mutex<@Sendable (Digest) -> [UInt8]?>({ _ in nil })
     /// Bytes of the frames that carried them.
