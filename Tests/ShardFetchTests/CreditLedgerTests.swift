@@ -13,6 +13,25 @@ import Testing
 
     private func books() -> CreditLedger { CreditLedger(own: own, epoch: 7) }
 
+    /// A connection with a peer that takes part.
+    private func connect(_ ledger: inout CreditLedger, now: Double = 0) -> CreditTally {
+        ledger.met(peer, group: "", now: now, at: Self.seconds)
+        let tally = CreditTally(peer)
+        tally.meter.noteSpeaking()
+        return tally
+    }
+
+    /// Promises leaves as a server does.
+    private func reserve(
+        _ leaves: Int, price: Int = 1000, _ tally: inout CreditTally, _ ledger: inout CreditLedger,
+        now: Double, isContended: Bool = true
+    ) -> Int {
+        tally.meter.reserve(leaves: leaves, price: price, isContended: isContended) {
+            tally.enter(in: &ledger, epoch: 1, now: now, at: Self.seconds)
+            tally.allow(by: ledger, isContended: isContended, at: Self.seconds)
+        }
+    }
+
     private func receipt(
         _ sequence: Int, _ mills: Mills, epoch: UInt32 = 7, creditor: PeerID? = nil
     ) throws -> VerifiedReceipt {
@@ -23,29 +42,31 @@ import Testing
     }
 
     /// Sends as much as the window lets through.
-    private func fill(_ ledger: inout CreditLedger, now: Double, isContended: Bool = true) -> Int {
+    private func fill(
+        _ tally: inout CreditTally, _ ledger: inout CreditLedger, now: Double,
+        isContended: Bool = true
+    ) -> Int {
         var leaves = 0
-        while let reservation = ledger.reserve(
-            leaves: 16, price: 1000, for: peer, isContended: isContended, now: now,
-            at: Self.seconds)
-        {
-            ledger.post(reservation, now: now, at: Self.seconds)
-            leaves += reservation.leaves
+        while true {
+            let granted = reserve(16, &tally, &ledger, now: now, isContended: isContended)
+            guard granted > 0 else { return leaves }
+            tally.meter.post(leaves: granted, price: 1000)
+            leaves += granted
         }
-        return leaves
     }
 
     @Test func aStrangerHasACellAndMoreOnlyForASignature() throws {
         var ledger = books()
-        let found1 = fill(&ledger, now: 0)
+        var tally = connect(&ledger)
+        let found1 = fill(&tally, &ledger, now: 0)
         #expect(found1 == 16)
         let given = try #require(ledger.accounts[peer]?.given)
         #expect(given == Mills(bytes: Limits.cellBytes))
         let found5 = try ledger.take(receipt(1, given), now: 0.1, at: Self.seconds)
         #expect(found5 == .counted)
-        let found2 = fill(&ledger, now: 0.2)
+        let found2 = fill(&tally, &ledger, now: 0.2)
         #expect(found2 == 16, "where others wait, it stays a cell")
-        let found3 = fill(&ledger, now: 0.2, isContended: false)
+        let found3 = fill(&tally, &ledger, now: 0.2, isContended: false)
         #expect(found3 == 8, "else half as much again")
         #expect(ledger.check() == nil)
     }
@@ -53,11 +74,12 @@ import Testing
     /// Each step of the window on a quick line, up to the largest.
     @Test func theWindowGrowsByHalves() throws {
         var ledger = books()
+        var tally = connect(&ledger)
         var sizes: [Int] = []
         var given = Mills.zero
         for step in 1...12 {
             let now = Double(step)
-            _ = fill(&ledger, now: now, isContended: false)
+            _ = fill(&tally, &ledger, now: now, isContended: false)
             given = try #require(ledger.accounts[peer]?.given)
             _ = try ledger.take(receipt(step, given), now: now, at: Self.seconds)
             sizes.append(
@@ -90,7 +112,8 @@ import Testing
 
     @Test func aLateReceiptStopsAndAMissingOneCloses() throws {
         var ledger = books()
-        _ = fill(&ledger, now: 0)
+        var tally = connect(&ledger)
+        _ = fill(&tally, &ledger, now: 0)
         let found6 = ledger.advance(now: 6.9, at: Self.seconds)
         #expect(found6.isEmpty)
         let found7 = ledger.advance(now: 7, at: Self.seconds)
@@ -102,11 +125,14 @@ import Testing
         let account = try #require(ledger.accounts[peer])
         #expect(account.balance == .zero && account.lost == Mills(bytes: Limits.cellBytes))
         #expect(account.isInDefault)
-        // Another connection changes nothing; a day lets in half a window.
+        // Another connection changes nothing while others wait; a day lets in half a window. What
+        // nobody wants it may have as a stranger does.
         ledger.left(peer, at: Self.seconds)
-        ledger.met(peer, group: "", now: 100, at: Self.seconds)
-        #expect(ledger.window(of: peer, isContended: false, at: Self.seconds) == .zero)
-        let day = ledger.window(of: peer, isContended: false, at: Self.seconds + 86_400)
+        tally = connect(&ledger, now: 100)
+        #expect(ledger.window(of: peer, isContended: true, at: Self.seconds) == .zero)
+        let idle = ledger.window(of: peer, isContended: false, at: Self.seconds)
+        #expect(idle == Mills(bytes: Limits.cellBytes))
+        let day = ledger.window(of: peer, isContended: true, at: Self.seconds + 86_400)
         #expect(abs(day.bytesAtBasePrice - Limits.cellBytes / 2) < 2048)
         // Signing for it makes it good.
         let paid = try receipt(1, account.given)
@@ -118,23 +144,60 @@ import Testing
 
     @Test func whatIsPromisedIsPostedOrVoidedOnce() throws {
         var ledger = books()
-        let reserved = ledger.reserve(
-            leaves: 8, price: 2000, for: peer, isContended: true, now: 0, at: Self.seconds)
-        let first = try #require(reserved)
-        #expect(first.mills == Mills(bytes: 8 * Limits.leafBytes, price: 2000))
-        let second = ledger.reserve(
-            leaves: 1, price: 1000, for: peer, isContended: true, now: 0, at: Self.seconds)
-        #expect(second == nil, "a stream beside it cannot overdraw")
-        ledger.void(first)
-        ledger.post(first, now: 0, at: Self.seconds)
+        var tally = connect(&ledger)
+        let first = reserve(8, price: 2000, &tally, &ledger, now: 0)
+        #expect(first == 8)
+        let second = reserve(1, &tally, &ledger, now: 0)
+        #expect(second == 0, "a stream beside it cannot overdraw")
+        // What is promised is no debt yet, and counts against funds.
         #expect(ledger.accounts[peer]?.given == .zero)
-        let found4 = fill(&ledger, now: 0)
+        #expect(
+            ledger.funds(of: peer, at: Self.seconds)
+                == -Mills(bytes: 8 * Limits.leafBytes, price: 2000))
+        tally.meter.void(leaves: 8, price: 2000)
+        let found4 = fill(&tally, &ledger, now: 0)
         #expect(found4 == 16 && ledger.check() == nil)
+        tally.enter(in: &ledger, epoch: 1, now: 0, at: Self.seconds)
+        #expect(ledger.funds(of: peer, at: Self.seconds) == -Mills(bytes: Limits.cellBytes))
+    }
+
+    /// What was promised when the books were entered, and then not sent, is waited for by nobody: a
+    /// peer that has signed for all that it had is not late.
+    @Test func whatIsVoidedIsNeverLate() throws {
+        var ledger = books()
+        var tally = connect(&ledger)
+        #expect(reserve(4, &tally, &ledger, now: 0) == 4)
+        tally.meter.post(leaves: 4, price: 1000)
+        #expect(reserve(4, &tally, &ledger, now: 0) == 4)
+        tally.enter(in: &ledger, epoch: 1, now: 0, at: Self.seconds)
+        tally.meter.void(leaves: 4, price: 1000)
+        let paid = try receipt(1, Mills(bytes: 4 * Limits.leafBytes))
+        #expect(ledger.take(paid, now: 1, at: Self.seconds) == .counted)
+        tally.enter(in: &ledger, epoch: 1, now: 1, at: Self.seconds)
+        #expect(ledger.accounts[peer]?.unsigned == .zero)
+        #expect(ledger.advance(now: 100, at: Self.seconds).isEmpty)
+    }
+
+    /// A receipt is due before the window is full, also where others wait and it is small.
+    @Test func termsAskForReceiptsInTime() throws {
+        var ledger = books()
+        var tally = connect(&ledger)
+        for step in 1...8 {
+            _ = fill(&tally, &ledger, now: Double(step), isContended: false)
+            let given = try #require(ledger.accounts[peer]?.given)
+            _ = try ledger.take(receipt(step, given), now: Double(step), at: Self.seconds)
+        }
+        func quantum(isContended: Bool) -> Int? {
+            ledger.terms(for: peer, isContended: isContended, at: Self.seconds)?.quantum
+        }
+        #expect(quantum(isContended: false) == 256 << 10)
+        #expect(quantum(isContended: true) == 128 << 10, "of a stranger's window, the half")
     }
 
     @Test func receiptsOfOthersAndOldOnesChangeNothing() throws {
         var ledger = books()
-        _ = fill(&ledger, now: 0)
+        var tally = connect(&ledger)
+        _ = fill(&tally, &ledger, now: 0)
         for foreign in [
             try receipt(9, Mills(5000), epoch: 6), try receipt(9, Mills(5000), creditor: other),
         ] {
@@ -259,12 +322,13 @@ import Testing
     @Test func aJournalIsTheLedger() throws {
         var ledger = books()
         var journal: [CreditEntry] = []
+        var tally = connect(&ledger)
         for step in 0..<50 {
             let now = Double(step)
             let later = Self.seconds + step * 3000
             ledger.received(
                 bytes: 70_000, price: 1500, from: peer, epoch: 2, now: now, at: later)
-            _ = fill(&ledger, now: now)
+            _ = fill(&tally, &ledger, now: now)
             _ = ledger.dueReceipt(to: peer, quantum: 0, now: now, at: later)
             let given = try #require(ledger.accounts[peer]?.given)
             _ = try ledger.take(receipt(step + 1, given), now: now, at: later)

@@ -15,23 +15,30 @@ import Testing
         let meter = CreditMeter()
         meter.noteSpeaking()
         func admit(_ leaves: Int, price: Int = 1000) -> Int {
-            meter.admit(leaves: leaves, price: price, isContended: false)
+            meter.reserve(leaves: leaves, price: price, isContended: false)
         }
         #expect(admit(16) == 0 && !meter.hasRoom(price: 1000))
         meter.allow(leaves(5), beyond: 0)
         #expect(admit(3) == 3 && admit(16) == 2 && admit(1) == 0)
-        #expect(meter.sums.given == 5 * Self.leaf)
-        #expect(meter.sums.givenBytes == 5 * Limits.leafBytes)
+        #expect(meter.sums.given == 0 && meter.sums.reserved == 5 * Self.leaf)
+        // What is sent is given and reserved no more.
+        meter.post(leaves: 3, price: 1000)
+        #expect(meter.sums.given == 3 * Self.leaf && meter.sums.reserved == 2 * Self.leaf)
+        #expect(meter.sums.givenBytes == 3 * Limits.leafBytes && admit(1) == 0)
         // What is not sent after all makes room, and no more than that.
         meter.void(leaves: 2, price: 1000)
+        #expect(meter.sums.given == 3 * Self.leaf && meter.sums.reserved == 0)
         #expect(meter.hasRoom(price: 1000) && !meter.hasRoom(price: 4000))
         #expect(admit(16, price: 4000) == 0 && admit(16) == 2)
+        meter.post(leaves: 2, price: 1000)
         // A receipt over all, and a window of four more.
         meter.allow(leaves(4), beyond: meter.sums.given)
         #expect(admit(16, price: 4000) == 1 && admit(1) == 0)
+        meter.post(leaves: 1, price: 4000)
         // What is free is not bounded, and counts as bytes only.
         let before = meter.sums
         #expect(admit(16, price: 0) == 16)
+        meter.post(leaves: 16, price: 0)
         #expect(meter.sums.given == before.given)
         #expect(meter.sums.givenBytes == before.givenBytes + 16 * Limits.leafBytes)
         // A debt from before: less room than none is none.
@@ -39,16 +46,33 @@ import Testing
         #expect(admit(1) == 0)
     }
 
+    /// The books are asked where what they said last is not enough, and only there.
+    @Test func booksAreAskedWhereThereIsNoRoom() {
+        let meter = CreditMeter()
+        meter.noteSpeaking()
+        var asked = 0
+        func reserve(_ leaves: Int) -> Int {
+            meter.reserve(leaves: leaves, price: 1000, isContended: false) {
+                asked += 1
+                meter.allow(self.leaves(8), beyond: 0)
+            }
+        }
+        #expect(reserve(6) == 6 && asked == 1)
+        #expect(reserve(1) == 1 && asked == 1)
+        #expect(reserve(4) == 1 && asked == 2, "a part is enough for now")
+        #expect(reserve(4) == 0 && asked == 3)
+    }
+
     @Test func whoSaysNothingHasWhatNobodyElseWants() {
         let meter = CreditMeter()
         meter.allow(leaves(16), beyond: 0)
-        #expect(meter.admit(leaves: 16, price: 1000, isContended: true) == 16)
-        #expect(meter.admit(leaves: 1, price: 1000, isContended: true) == 0)
+        #expect(meter.reserve(leaves: 16, price: 1000, isContended: true) == 16)
+        #expect(meter.reserve(leaves: 1, price: 1000, isContended: true) == 0)
         for _ in 0..<100 {
-            #expect(meter.admit(leaves: 16, price: 1000, isContended: false) == 16)
+            #expect(meter.reserve(leaves: 16, price: 1000, isContended: false) == 16)
         }
-        #expect(meter.admit(leaves: 1, price: 1000, isContended: true) == 0)
-        #expect(meter.sums.given == 101 * 16 * Self.leaf)
+        #expect(meter.reserve(leaves: 1, price: 1000, isContended: true) == 0)
+        #expect(meter.sums.reserved == 101 * 16 * Self.leaf)
     }
 
     /// Eight threads take what they can while one pays: in the end exactly what was paid for has
@@ -70,7 +94,8 @@ import Testing
                 return
             }
             for _ in 0..<20_000 {
-                let granted = meter.admit(leaves: thread, price: 1000, isContended: false)
+                let granted = meter.reserve(leaves: thread, price: 1000, isContended: false)
+                meter.post(leaves: granted, price: 1000)
                 taken.wrappingAdd(granted, ordering: .relaxed)
             }
         }

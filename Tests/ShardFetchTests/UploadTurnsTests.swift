@@ -46,6 +46,24 @@ import Testing
         #expect(zip(found, wanted).allSatisfy { abs($0 - $1) <= part }, "\(found)")
     }
 
+    /// Who has to sign first is kept from what another gets; alone he is not.
+    @Test(arguments: [false, true])
+    func whoHasToSignFirstContends(isOther: Bool) {
+        var plan = UploadPlan(limit: 1_000_000, now: 0)
+        func waiting(_ place: Int, _ peer: UInt64, hasDemand: Bool) -> UploadPlan.Waiting {
+            UploadPlan.Waiting(
+                connection: .init(rawValue: place), peer: Digest(words: (peer, 0, 0, 0)),
+                hasDemand: hasDemand, hasBulk: false)
+        }
+        let all = [waiting(1, 1, hasDemand: true), waiting(2, isOther ? 2 : 1, hasDemand: false)]
+        guard case .wait = plan.next(of: all, yields: false, now: 0) else {
+            Issue.record("an empty line does not have anybody wait")
+            return
+        }
+        #expect(plan.isContended(now: 0.1) == isOther)
+        #expect(plan.next(of: [all[1]], yields: false, now: 10) == .rest)
+    }
+
     @Test func newcomersHaveThePoolHoweverMany() {
         for count in [1, 10, 100] {
             let strangers = (0..<count).map { standing(.newcomer, group: "\($0)") }
@@ -111,18 +129,58 @@ import Testing
         #expect(RarityBook.agreed(ask: -1, offer: 1000) == 0)
     }
 
-    @Test func holdersCountThatWereVerifiedOrToldByTwoNetworks() {
+    @Test func holdersCountThatWereVerifiedWithinADay() {
         var book = RarityBook()
-        book.told(of: peer(1), has: shard, by: "10.0.0", at: 100)
-        book.told(of: peer(1), has: shard, by: "10.0.0", at: 200)
-        #expect(book.count(of: shard, at: 200) == 0, "one network is one voice")
-        book.told(of: peer(1), has: shard, by: "10.0.1", at: 200)
+        book.verified(peer(1), has: shard, at: 100)
+        book.verified(peer(1), has: shard, at: 200)
+        #expect(book.count(of: shard, at: 200) == 1, "one peer is one holder")
+        // Noted anew once an hour is enough.
+        #expect(book.count(of: shard, at: 100 + day) == 0)
+        book.verified(peer(1), has: shard, at: 5000)
         book.verified(peer(2), has: shard, at: 300)
-        #expect(book.count(of: shard, at: 300) == 2)
+        #expect(book.count(of: shard, at: 5000) == 2)
         #expect(
-            book.count(of: shard, at: 100 + day) == 2 && book.count(of: shard, at: 200 + day) == 1)
+            book.count(of: shard, at: 299 + day) == 2 && book.count(of: shard, at: 300 + day) == 1)
         book.refuted(peer(2), shard)
-        #expect(book.count(of: shard, at: 300) == 1)
+        #expect(book.count(of: shard, at: 5000) == 1)
+        let other = RarityBook.Shard(shard.blob, ShardIndex(3))
+        #expect(book.count(of: other, at: 5000) == 0)
+    }
+
+    /// What is paid at most for a number of holders, for each ask: never more than either, and the
+    /// usual price is not said.
+    @Test func thePriceIsWhatBothAgreeTo() {
+        let asks = [1, 999, 1000, 1001, 1225, 1500, 1732, 4000]
+        for holders in 0...4 {
+            let prices = CreditPrices { 100 }
+            for number in 0..<holders { prices.verified(peer(number), has: shard) }
+            let cap = [1732, 1732, 1225, 1000, 1000][holders]
+            for ask in asks {
+                let agreed = min(ask, cap)
+                #expect(prices.price(of: shard, ask: ask) == (agreed > 1000 ? agreed : nil))
+            }
+        }
+    }
+
+    /// Of two holders that are expected equally soon, the one that asks less is asked.
+    @Test(arguments: 0...1) func theCheaperHolderIsAsked(cheap: Int) throws {
+        var swarm = try SchedulerSwarm(
+            seed: 3,
+            geometry: BlobGeometry(
+                storedLength: 40 * Limits.cellBytes, dataShards: 2, groupShards: 4,
+                rowsPerGroup: 700))
+        let peers = (0...1).map { _ in swarm.join(shards: [0, 1, 2, 3]) }
+        swarm.scheduler.asks(peers[1 - cheap], CreditPrices.ask)
+        swarm.scheduler.want(swarm.cell(0, 0), leaves: LeafSet(0..<1), urgency: .demand)
+        let asked = swarm.scheduler.advance(now: swarm.now) { _ in .none }
+            .compactMap { action -> FetchScheduler.Peer? in
+                guard case .request(_, let peer, _, _, _) = action else { return nil }
+                return peer
+            }
+        #expect(asked == [peers[cheap]])
+        var dearest = PeerModel()
+        dearest.ask = CreditTerms.highestPrice
+        #expect(dearest.cost(ofSeconds: 1) < 2, "who is twice as fast is asked at any price")
     }
 
     @Test func replicationPaysOnlyWhereTwoPaid() {

@@ -32,7 +32,8 @@ extension Swarms {
                 try wanted.install(in: $0.store, shards: wanted.shards)
             }
             #expect(try await server.readAll(other.record) == other.plain)
-            await CreditTests.expectSigned(other.plain.count, by: server, for: contributor)
+            await CreditTests.expectSigned(
+                CreditTests.rare(other.plain.count), by: server, for: contributor)
             server.node.setUploads(try UploadSchedule(limit: "2MiB", times: nil))
             return (server, contributor)
         }
@@ -65,7 +66,8 @@ extension Swarms {
                 let newcomer = try await swarm.start(peers: [server])
                 #expect(try await newcomer.readAll(wanted.record) == wanted.plain)
                 #expect(!server.node.status().upload.contended)
-                await CreditTests.expectSigned(wanted.plain.count, by: newcomer, for: server)
+                await CreditTests.expectSigned(
+                    CreditTests.rare(wanted.plain.count), by: newcomer, for: server)
             }
         }
 

@@ -84,7 +84,7 @@ extension Swarms {
             try reader.store.clearCached()
             #expect(try await reader.readAll(blob.record) == blob.plain)
             await CreditTests.expectSigned(
-                owed.signed.bytesAtBasePrice + blob.plain.count, by: reader, for: server)
+                owed.signed + CreditTests.rare(blob.plain.count), by: reader, for: server)
             for node in [reader, server] { await node.stop() }
         }
 

@@ -31,12 +31,15 @@ extension Swarms {
             try SampleBlob(seed: 81, size: 8 * Limits.cellBytes, dataShards: 2, groupShards: 3)
         }
 
+        /// What bytes cost of which there is one holder.
+        static func rare(_ bytes: Int) -> Mills { Mills(bytes: bytes, price: CreditPrices.ask) }
+
         /// Waits until a debtor has signed for all that it has received of a creditor.
         static func expectSigned(
-            _ bytes: Int, by debtor: LoopbackNode, for creditor: LoopbackNode
+            _ mills: Mills, by debtor: LoopbackNode, for creditor: LoopbackNode
         ) async {
             let isSigned = await eventually {
-                creditor.account(of: debtor.peerID)?.signed == Mills(bytes: bytes)
+                creditor.account(of: debtor.peerID)?.signed == mills
             }
             #expect(isSigned)
         }
@@ -51,10 +54,10 @@ extension Swarms {
                 }
                 let reader = try await swarm.start(peers: [server])
                 #expect(try await reader.readAll(blob.record) == blob.plain)
-                await Self.expectSigned(all, by: reader, for: server)
+                await Self.expectSigned(Self.rare(all), by: reader, for: server)
                 let given = try #require(server.account(of: reader.peerID))
                 let taken = try #require(reader.account(of: server.peerID))
-                #expect(given.givenBytes == all && given.given == Mills(bytes: all))
+                #expect(given.givenBytes == all && given.given == Self.rare(all))
                 #expect(taken.receivedBytes == all && taken.received == given.given)
                 #expect(given.balance + taken.balance == .zero)
                 #expect(given.unsigned == .zero && given.writtenOff == .zero)
@@ -62,10 +65,11 @@ extension Swarms {
                 let names = [blob.id: "model"]
                 let earned = try server.node.creditStatus(names: names)
                 let spent = try reader.node.creditStatus(names: names)
-                #expect(earned.earned == all && spent.spent == all)
-                #expect(earned.owedToThis == all && spent.owedByThis == all)
+                let worth = Self.rare(all).bytesAtBasePrice
+                #expect(earned.earned == worth && spent.spent == worth)
+                #expect(earned.owedToThis == worth && spent.owedByThis == worth)
                 #expect(earned.models.map(\.name) == ["model"] && earned.models[0].given == all)
-                #expect(spent.models[0].spent == all)
+                #expect(spent.models[0].received == all && spent.models[0].spent == worth)
             }
         }
 
@@ -109,7 +113,7 @@ extension Swarms {
                 }
                 let oldReader = try await swarm.start(peers: [oldServer])
                 _ = try await oldReader.readAll(blob.record)
-                await Self.expectSigned(all, by: oldReader, for: oldServer)
+                await Self.expectSigned(Self.rare(all), by: oldReader, for: oldServer)
                 let before = try #require(oldServer.account(of: oldReader.peerID)?.receipt)
                 await swarm.stop(oldReader)
                 await swarm.stop(oldServer)
@@ -119,7 +123,7 @@ extension Swarms {
                 // What it read is gone, and read again.
                 try reader.store.clearCached()
                 #expect(try await reader.readAll(blob.record) == blob.plain)
-                await Self.expectSigned(2 * all, by: reader, for: server)
+                await Self.expectSigned(Self.rare(2 * all), by: reader, for: server)
                 let after = try #require(server.account(of: reader.peerID)?.receipt)
                 #expect(after.statement.epoch == before.statement.epoch)
                 #expect(after.statement.sequence > before.statement.sequence)
@@ -139,19 +143,19 @@ extension Swarms {
                 }
                 let oldReader = try await swarm.start(peers: [oldServer])
                 _ = try await oldReader.readAll(blob.record)
-                await Self.expectSigned(all, by: oldReader, for: oldServer)
+                await Self.expectSigned(Self.rare(all), by: oldReader, for: oldServer)
                 await swarm.stop(oldReader)
                 await swarm.stop(oldServer)
                 // All rows of the books go, as in a copy from before; the epoch stays.
                 try Self.clearBooks(losesCreditor ? oldServer : oldReader)
                 let server = try await Self.restart(oldServer, swarm)
                 let reader = try await Self.restart(oldReader, swarm, peers: [server])
-                await Self.expectSigned(all, by: reader, for: server)
+                await Self.expectSigned(Self.rare(all), by: reader, for: server)
                 let isOwed = await eventually {
-                    reader.account(of: server.peerID)?.balance == Mills(bytes: all)
+                    reader.account(of: server.peerID)?.balance == Self.rare(all)
                 }
                 #expect(isOwed)
-                #expect(server.account(of: reader.peerID)?.balance == -Mills(bytes: all))
+                #expect(server.account(of: reader.peerID)?.balance == -Self.rare(all))
                 #expect(server.creditFault == nil && reader.creditFault == nil)
             }
         }
@@ -192,8 +196,8 @@ extension Swarms {
                 _ = try await second.readAll(other.record)
                 let first = try await swarm.start(peers: [second])
                 _ = try await first.readAll(blob.record)
-                await Self.expectSigned(blob.plain.count, by: first, for: second)
-                await Self.expectSigned(other.plain.count, by: second, for: third)
+                await Self.expectSigned(Self.rare(blob.plain.count), by: first, for: second)
+                await Self.expectSigned(Self.rare(other.plain.count), by: second, for: third)
                 // What the third wants now has to come from the first.
                 second.node.setUploads(try UploadSchedule(limit: "0", times: nil))
                 third.node.dial([first.endpoint])

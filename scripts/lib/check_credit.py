@@ -29,13 +29,17 @@ def run(workspace, program):
     published = nodes.publish("server", wanted, *shards)
     contributor = nodes.serve("contributor")
     server = nodes.serve("server", "--upload-limit", str(LIMIT), peers=[contributor])
-    # The server holds what the contributor published: that is what it owes it for.
-    nodes.petalsfs("server", "hold", gift["relay"], "--quiet")
+    # The server keeps what the contributor published: that is what it owes it for. What is held
+    # for others is free, so that everything here is pinned.
+    nodes.petalsfs("server", "add", gift["link"], "--name", "gift")
+    nodes.petalsfs("server", "pin", "gift", "--quiet")
     nodes.stop("contributor")
     # It serves nobody, so that what the other one gets comes from the server.
     nodes.serve("contributor", "--upload-limit", "0", peers=[server])
     nodes.serve("rider", "--upload-limit", "0", peers=[server])
-    yield from riding(nodes, published["relay"])
+    for name in ("contributor", "rider"):
+        nodes.petalsfs(name, "add", published["link"], "--name", "wanted")
+    yield from riding(nodes)
     yield from withholding(workspace, nodes, server, published)
     yield from forging(workspace, nodes, server)
 
@@ -52,10 +56,10 @@ def rates(nodes, *names):
     return [(b - a) / (ended - began) for a, b in zip(before, after, strict=True)]
 
 
-def riding(nodes, relay):
+def riding(nodes):
     """Two at once, and one alone."""
-    holds = {name: nodes.begin_hold(name, relay) for name in ("rider", "contributor")}
-    for name in holds:
+    pins = {name: nodes.begin_pin(name, "wanted") for name in ("rider", "contributor")}
+    for name in pins:
         wait_for(f"{name} to get something", lambda name=name: fetched(nodes, name) > 0)
     contributor, rider = rates(nodes, "contributor", "rider")
     yield ("a node that has given, and one that has not",
@@ -63,14 +67,14 @@ def riding(nodes, relay):
            "to 1", "4 to 1 at least", contributor >= 4 * rider)
     yield ("both together", f"{(contributor + rider) / 1e6:.2f} MB/s", "20 MB/s within 5 %",
            abs((contributor + rider) / LIMIT - 1) <= 0.05)
-    nodes.workspace.stop(holds.pop("contributor"))
+    nodes.workspace.stop(pins.pop("contributor"))
     nodes.stop("contributor")
     # Half a second of turns that were given out before.
     time.sleep(2)
     (alone,) = rates(nodes, "rider")
     yield ("the one that has not given, alone", f"{alone / 1e6:.2f} MB/s", "20 MB/s within 5 %",
            abs(alone / LIMIT - 1) <= 0.05)
-    nodes.workspace.stop(holds.pop("rider"))
+    nodes.workspace.stop(pins.pop("rider"))
 
 
 def takers(workspace, server, digest):
@@ -91,7 +95,8 @@ def takers(workspace, server, digest):
 def withholding(workspace, nodes, server, published):
     """What strangers get that do not sign, while others want the uplink, too."""
     nodes.serve("second", "--upload-limit", "0", peers=[server])
-    holds = [nodes.begin_hold(name, published["relay"]) for name in ("rider", "second")]
+    nodes.petalsfs("second", "add", published["link"], "--name", "wanted")
+    pins = [nodes.begin_pin(name, "wanted") for name in ("rider", "second")]
     wait_for("the uplink to be contended",
              lambda: nodes.status("server")["node"]["upload"]["contended"])
     peers = takers(workspace, server, published["files"][0]["sha256"])
@@ -101,8 +106,8 @@ def withholding(workspace, nodes, server, published):
            "256 KiB", most <= CELL_LEAVES * LEAF)
     for peer in peers:
         peer.close()
-    for hold in holds:
-        nodes.workspace.stop(hold)
+    for pin in pins:
+        nodes.workspace.stop(pin)
     nodes.stop("second")
 
 

@@ -149,15 +149,22 @@ extension NodeService {
 
     /// Fetches whole shards, blob after blob, and saves each blob when it is here.
     ///
-    /// - Parameter progress: called with the number of bytes that came so far.
+    /// - Parameters:
+    ///   - isForOthers: whether they are held for others, and not to be read here.
+    ///   - progress: called with the number of bytes that came so far.
     func fetchWhole(
         _ work: [(session: BlobSession, shards: [ShardIndex])], with node: Node,
-        progress: @escaping @Sendable (Int) -> Void
+        isForOthers: Bool = false, progress: @escaping @Sendable (Int) -> Void
     ) async throws(PetalsError) {
         let done = Atomic<Int>(0)
+        let note: @Sendable (Int) -> Void = {
+            progress(done.wrappingAdd($0, ordering: .relaxed).newValue)
+        }
         for (session, shards) in work {
-            try await node.fetchWhole(session, shards: shards) {
-                progress(done.wrappingAdd($0, ordering: .relaxed).newValue)
+            if isForOthers {
+                try await node.fetchCopies(session, shards: shards, progress: note)
+            } else {
+                try await node.fetchWhole(session, shards: shards, progress: note)
             }
             try session.stored.flush()
         }

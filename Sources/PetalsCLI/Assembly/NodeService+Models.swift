@@ -129,7 +129,7 @@ extension NodeService {
         // What was chosen makes room for what was asked for.
         await donor?.reckon()
         let bytes = total
-        try await fetchWhole(work, with: node) { progress($0, bytes) }
+        try await fetchWhole(work, with: node, isForOthers: true) { progress($0, bytes) }
         return (work.reduce(0) { $0 + $1.shards.count }, total)
     }
 

@@ -106,10 +106,10 @@ extension Attack {
                 let group = DemandBook.Group(AddressBook.peerID(10_000 + wish), 0)
                 let sybil = AddressBook.peerID(1000 + Int(generator.next() % 100))
                 ledger.met(sybil, group: "s", now: 0, at: seconds)
-                let reserved = ledger.reserve(
-                    leaves: 1, price: 1000, for: sybil, isContended: false, now: 0, at: seconds)
-                guard let reserved else { continue }
-                ledger.post(reserved, now: 0, at: seconds)
+                var tally = CreditTally(sybil)
+                let leaves = tally.give(1, of: &ledger, isContended: false, now: 0, at: seconds)
+                guard leaves > 0 else { continue }
+                tally.enter(in: &ledger, epoch: 1, now: 0, at: seconds)
                 let counts = demand.sent(
                     group, to: sybil, standing: ledger.standing(of: sybil, at: seconds),
                     price: 1000, at: seconds)

@@ -16,12 +16,27 @@ struct CrashTrial {
 
     private struct Side {
         var ledger: CreditLedger
+        /// Its connection with the other.
+        var tally: CreditTally
         var journal: [CreditEntry] = []
         /// Lines that were on the disk when something that follows from them left.
         var durable = 0
         /// What it gave, and what it signed, whatever its books say.
         var given = Mills.zero
         var signed = Mills.zero
+
+        /// Enters what the meter has counted.
+        mutating func enter(now: Instant, at seconds: Int) {
+            tally.enter(in: &ledger, epoch: 1, now: now, at: seconds)
+        }
+
+        /// Sends leaves, as many as the books allow.
+        mutating func give(_ leaves: Int, now: Instant, at seconds: Int) -> Int {
+            let granted = tally.give(
+                leaves, of: &ledger, isContended: false, now: now, at: seconds)
+            given += Mills(bytes: granted * Limits.leafBytes)
+            return granted
+        }
     }
 
     private let peers = [AddressBook.peerID(1), AddressBook.peerID(2)]
@@ -33,7 +48,17 @@ struct CrashTrial {
 
     init(seed: UInt64) {
         generator = SeededGenerator(seed: seed)
-        sides = peers.map { Side(ledger: CreditLedger(own: $0, epoch: 1)) }
+        sides = peers.map { own in
+            Side(ledger: CreditLedger(own: own, epoch: 1), tally: CreditTally(own))
+        }
+        for place in 0..<2 { connect(place, of: &sides) }
+    }
+
+    private func connect(_ place: Int, of sides: inout [Side]) {
+        let peer = peers[1 - place]
+        sides[place].ledger.met(peer, group: "", now: now, at: seconds)
+        sides[place].tally = CreditTally(peer)
+        sides[place].tally.meter.noteSpeaking()
     }
 
     mutating func run(steps: Int) {
@@ -55,16 +80,14 @@ struct CrashTrial {
         now += 0.3
         let server = Int(generator.next() % 2)
         let client = 1 - server
-        let reservation = sides[server].ledger.reserve(
-            leaves: 16, price: 1000, for: peers[client], isContended: false, now: now, at: seconds)
-        if let reservation {
-            sides[server].ledger.post(reservation, now: now, at: seconds)
-            sides[server].given += reservation.mills
-            sides[client].ledger.received(
-                bytes: reservation.leaves * Limits.leafBytes, price: 1000, from: peers[server],
-                epoch: 1, now: now, at: seconds)
+        let leaves = sides[server].give(16, now: now, at: seconds)
+        let bytes = leaves * Limits.leafBytes
+        sides[client].tally.meter.note(received: bytes, Mills(bytes: bytes))
+        // Nodes look each second at what their meters have counted.
+        if generator.chance(0.3) {
+            for place in 0..<2 { sides[place].enter(now: now, at: seconds) }
         }
-        if reservation == nil || generator.chance(0.7) { sign(client, to: server, of: &sides) }
+        if leaves == 0 || generator.chance(0.7) { sign(client, to: server, of: &sides) }
         for place in 0..<2 { write(&sides[place]) }
     }
 
@@ -76,6 +99,7 @@ struct CrashTrial {
     }
 
     private mutating func sign(_ client: Int, to server: Int, of sides: inout [Side]) {
+        sides[client].enter(now: now, at: seconds)
         let receipt = sides[client].ledger.dueReceipt(
             to: peers[server], quantum: 0, now: now, at: seconds)
         // Numbers are on the disk before a receipt leaves.
@@ -87,6 +111,7 @@ struct CrashTrial {
         }
         stories[key] = receipt
         sides[client].signed = max(sides[client].signed, receipt.mills)
+        sides[server].enter(now: now, at: seconds)
         let outcome = sides[server].ledger.take(verified, now: now, at: seconds)
         if outcome == .equivocation {
             violations.append("a node that crashed is taken for a liar")
@@ -107,7 +132,10 @@ struct CrashTrial {
         sides[place].ledger = CreditLedger(
             own: peers[place], epoch: 1, accounts: [],
             entries: sides[place].journal.prefix(lines))
+        // What a meter has counted is entered when its connection ends, and gone where it crashed.
+        sides[other].enter(now: now, at: seconds)
         sides[other].ledger.left(peers[place], at: seconds)
+        for one in 0..<2 { connect(one, of: &sides) }
         for one in 0..<2 {
             let receipt = sides[one].ledger.accounts[peers[1 - one]]?.receipt
             if let receipt,

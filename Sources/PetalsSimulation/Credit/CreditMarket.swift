@@ -6,7 +6,8 @@ internal import ShardFetch
 /// code that petalsfs runs, driven as `ShardServer` drives it.
 ///
 /// Time goes in steps of a tenth of a second. In each, what was sent in the one before arrives, is
-/// receipted where a receipt is due, and every plan is asked until it has to wait. Every two
+/// receipted where a receipt is due, and every plan is asked until it has to wait. Each second
+/// everybody looks at his books, as `CreditKeeper` does. Every two
 /// seconds each node keeps the half of its servers that gave it most and draws the others anew:
 /// `FetchScheduler` asks whoever is expected to answer first, and tries others. Sybils do the same.
 /// Lines down, hashing and disks take no time.
@@ -65,6 +66,7 @@ final class CreditMarket {
     /// Runs until a moment, and counts what moves from another on.
     func run(until end: Instant, countingFrom start: Instant) {
         var rounds = Int(now / Self.round)
+        var looks = Int(now)
         if now == 0 { draw() }
         while now < end - Self.step / 2 {
             now += Self.step
@@ -72,12 +74,16 @@ final class CreditMarket {
             if Int(now / Self.round + 1e-9) > rounds {
                 rounds += 1
                 draw()
-                lookForLate()
+            }
+            if Int(now + 1e-9) > looks {
+                looks += 1
+                look()
             }
             arrive()
             for node in nodes where node.manner.serves(now) && node.joinsAt <= now { serve(node) }
         }
         for node in nodes {
+            _ = node.look(now: now, at: seconds)
             if let fault = node.ledger.check() {
                 violations.append("node \(node.number): \(fault)")
             }
@@ -119,9 +125,7 @@ final class CreditMarket {
     }
 
     private func waiting(_ client: MarketNode, at server: MarketNode) -> UploadPlan.Waiting {
-        if server.ledger.accounts[client.peer] == nil {
-            server.ledger.met(client.peer, group: client.group, now: now, at: seconds)
-        }
+        server.connect(client, now: now, at: seconds)
         return UploadPlan.Waiting(
             connection: .init(virtual: client.number), peer: client.peer, hasDemand: true,
             hasBulk: false, standing: server.ledger.standing(of: client.peer, at: seconds))
@@ -136,38 +140,42 @@ final class CreditMarket {
 
     private func serve(_ server: MarketNode) {
         while true {
-            let ready = server.waiting.filter { waiting in
-                let client = nodes[waiting.connection.virtualNumber]
-                return !server.blocked.contains(client.number)
-                    && (client.demandRate == nil || client.budget > 0)
-            }
             guard
-                case .serve(let id, let bulk, let leaves) = server.plan.next(
-                    of: ready, yields: false, now: now)
+                case .serve(let id, let bulk, let most) = server.plan.next(
+                    of: asking(server), yields: false, now: now)
             else { return }
             let client = nodes[id.virtualNumber]
-            let reservation = server.ledger.reserve(
-                leaves: leaves, price: CreditTerms.basePrice, for: client.peer,
-                isContended: server.plan.isContended(now: now), now: now, at: seconds)
-            guard let reservation else {
+            let leaves =
+                server.tallies[client.number]?.give(
+                    most, of: &server.ledger, isContended: server.plan.isContended(now: now),
+                    now: now, at: seconds) ?? 0
+            guard leaves > 0 else {
                 server.blocked.insert(client.number)
                 continue
             }
-            let bytes = reservation.leaves * Limits.leafBytes
+            let bytes = leaves * Limits.leafBytes
             let standing = server.places[client.number].map { server.waiting[$0].standing }
-            server.ledger.post(reservation, now: now, at: seconds)
             server.plan.sent(
                 bytes, to: client.peer, as: standing ?? .stranger(group: client.group),
                 bulk: bulk, now: now)
-            server.riskMost = max(
-                server.riskMost, server.ledger.accounts[client.peer]?.unsigned ?? .zero)
             client.budget -= Double(bytes)
             parcels.append(
                 Parcel(
                     server: server, client: client, name: client.peer,
-                    leaves: reservation.leaves, price: CreditTerms.basePrice))
+                    leaves: leaves, price: CreditTerms.basePrice))
             refresh(client, at: server)
-            _ = server.ledger.takeEntries()
+        }
+    }
+
+    /// Who asks a server for anything; those who have to sign first have no class.
+    private func asking(_ server: MarketNode) -> [UploadPlan.Waiting] {
+        server.waiting.compactMap { waiting in
+            let client = nodes[waiting.connection.virtualNumber]
+            guard client.demandRate == nil || client.budget > 0 else { return nil }
+            guard server.blocked.contains(client.number) else { return waiting }
+            return UploadPlan.Waiting(
+                connection: waiting.connection, peer: waiting.peer, hasDemand: false,
+                hasBulk: false, standing: waiting.standing)
         }
     }
 
@@ -198,9 +206,9 @@ final class CreditMarket {
                 continue
             }
             guard client.peer == parcel.name, client.manner.signs(now) else { continue }
-            client.ledger.received(
-                bytes: bytes, price: parcel.price, from: server.peer, epoch: 1, now: now,
-                at: seconds)
+            client.connect(server, now: now, at: seconds)
+            client.tallies[server.number]?.meter.note(
+                received: bytes, Mills(bytes: bytes, price: parcel.price))
             sign(client, server)
             // What the server gives counts for it where it is a client.
             refresh(server, at: client)
@@ -208,12 +216,18 @@ final class CreditMarket {
     }
 
     private func sign(_ client: MarketNode, _ server: MarketNode) {
-        let terms = server.ledger.terms(for: client.peer, at: seconds)
+        client.enter(server.number, now: now, at: seconds)
+        let terms = server.ledger.terms(
+            for: client.peer, isContended: server.plan.isContended(now: now), at: seconds)
         let receipt = client.ledger.dueReceipt(
             to: server.peer, quantum: terms?.quantum ?? 0, now: now, at: seconds)
         _ = client.ledger.takeEntries()
         guard let receipt, let verified = receipt.verified() else { return }
+        // What was sent until now first: the receipt speaks of it.
+        server.enter(client.number, now: now, at: seconds)
         let outcome = server.ledger.take(verified, now: now, at: seconds)
+        server.allow(client.number, now: now, at: seconds)
+        _ = server.ledger.takeEntries()
         if outcome != .counted {
             violations.append("a receipt of node \(client.number) is \(outcome)")
         }
@@ -221,23 +235,22 @@ final class CreditMarket {
         refresh(client, at: server)
     }
 
-    /// What honest nodes do about receipts every other second: they send what is due by its age,
-    /// and give up what is late.
-    private func lookForLate() {
+    /// What nodes do about their books each second: they send the receipts that are due by their
+    /// age, give up what is late, and look whether who waits has room after all.
+    private func look() {
         for server in nodes where server.manner.serves(now) {
             for number in server.blocked.sorted() where nodes[number].manner.signs(now) {
                 sign(nodes[number], server)
             }
-            for action in server.ledger.advance(now: now, at: seconds) {
+            for action in server.look(now: now, at: seconds) {
                 guard case .close(let peer) = action else { continue }
                 // It connects again at once, and shows what it signed.
-                server.ledger.left(peer, at: seconds)
-                server.ledger.settle(peer, at: seconds)
                 for (number, place) in server.places where nodes[number].peer == peer {
-                    server.blocked.remove(number)
+                    server.disconnect(nodes[number], now: now, at: seconds)
                     server.waiting[place] = waiting(nodes[number], at: server)
                 }
             }
+            server.blocked.removeAll()
         }
     }
 }

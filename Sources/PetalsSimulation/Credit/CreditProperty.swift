@@ -29,6 +29,8 @@ struct CreditProperty {
     private let count: Int
     private var generator: SeededGenerator
     private var books: [CreditLedger]
+    /// The connection of each with each.
+    private var tallies: [[CreditTally]]
     private let peers: [PeerID]
     private var transfers: [Transfer] = []
     /// Receipts that are somewhere on their way, old ones among them.
@@ -42,6 +44,22 @@ struct CreditProperty {
         let peers = (0..<nodes).map(AddressBook.peerID)
         self.peers = peers
         books = peers.map { CreditLedger(own: $0, epoch: 1) }
+        tallies = peers.map { _ in peers.map { CreditTally($0) } }
+        for one in 0..<nodes {
+            for other in 0..<nodes where one != other { connect(one, other) }
+        }
+    }
+
+    private mutating func connect(_ one: Int, _ other: Int) {
+        books[one].met(peers[other], group: "", now: now, at: seconds)
+        tallies[one][other] = CreditTally(peers[other])
+        tallies[one][other].meter.noteSpeaking()
+    }
+
+    /// Has the books of one hear what was counted between it and another.
+    private mutating func enter(_ one: Int, _ other: Int) {
+        guard one != other else { return }
+        tallies[one][other].enter(in: &books[one], epoch: 1, now: now, at: seconds)
     }
 
     private mutating func pick(_ count: Int) -> Int { Int(generator.next() % UInt64(count)) }
@@ -75,6 +93,7 @@ struct CreditProperty {
     private mutating func finish() {
         for server in 0..<count {
             for client in 0..<count where server != client {
+                enter(client, server)
                 books[client].left(peers[server], at: seconds)
                 let receipt = books[client].dueReceipt(
                     to: peers[server], quantum: 0, now: now, at: seconds)
@@ -91,26 +110,32 @@ struct CreditProperty {
     // MARK: Operations
 
     private mutating func send(_ server: Int, _ client: Int) {
-        let reservation = books[server].reserve(
-            leaves: 1 + pick(16), price: [1000, 1000, 1500, 4000][pick(4)], for: peers[client],
-            isContended: generator.chance(0.5), now: now, at: seconds)
-        guard let reservation else { return }
-        guard !generator.chance(0.1) else { return books[server].void(reservation) }
-        books[server].post(reservation, now: now, at: seconds)
+        let (wanted, price) = (1 + pick(16), [0, 1000, 1732, 4000][pick(4)])
+        let isContended = generator.chance(0.5)
+        // Sometimes what was promised is not sent: it makes room, and is nobody's debt.
+        if generator.chance(0.1) {
+            let meter = tallies[server][client].meter
+            let promised = meter.reserve(leaves: wanted, price: price, isContended: isContended) {}
+            if generator.chance(0.5) { enter(server, client) }
+            return meter.void(leaves: promised, price: price)
+        }
+        let leaves = tallies[server][client].give(
+            wanted, price: price, of: &books[server], isContended: isContended, now: now,
+            at: seconds)
+        guard leaves > 0 else { return }
+        let bytes = leaves * Limits.leafBytes
+        let mills = Mills(bytes: bytes, price: price)
         var transfer = Transfer(
-            from: server, to: client, mills: reservation.mills, isGiven: true, isTaken: false)
+            from: server, to: client, mills: mills, isGiven: true, isTaken: false)
         if !generator.chance(0.05) {
-            // The price is per KiB, and all of a reservation has one.
-            let bytes = reservation.leaves * Limits.leafBytes
-            let price = Int(reservation.mills.rawValue) * 1024 / bytes
-            books[client].received(
-                bytes: bytes, price: price, from: peers[server], epoch: 1, now: now, at: seconds)
+            tallies[client][server].meter.note(received: bytes, mills)
             transfer.isTaken = true
         }
         transfers.append(transfer)
     }
 
     private mutating func sign(_ client: Int, to server: Int) {
+        enter(client, server)
         let receipt = books[client].dueReceipt(
             to: peers[server], quantum: 0, now: now, at: seconds)
         guard let receipt else { return }
@@ -133,6 +158,8 @@ struct CreditProperty {
             return
         }
         let debtor = peers.firstIndex(of: verified.statement.debtor) ?? 0
+        // As a node does: what was sent until now first, since the receipt may speak of it.
+        enter(server, debtor)
         let before = standing(server, debtor)
         _ = books[server].take(verified, now: now, at: seconds)
         let after = standing(server, debtor)
@@ -182,6 +209,9 @@ struct CreditProperty {
         let debtor = pick(count)
         guard debtor != creditor, debtor != beneficiary else { return }
         now += 6
+        for (one, other) in [(creditor, debtor), (creditor, beneficiary), (debtor, creditor)] {
+            enter(one, other)
+        }
         let offer = books[creditor].offer(
             Mills(Int64(1 + pick(10_000_000))), to: peers[beneficiary], at: peers[debtor],
             seconds: seconds)
@@ -207,8 +237,11 @@ struct CreditProperty {
     /// Two part and meet again: what was on its way is given up, and the newest receipts are shown.
     private mutating func part(_ one: Int, _ other: Int) {
         for (server, client) in [(one, other), (other, one)] {
+            enter(server, client)
             books[server].left(peers[client], at: seconds)
-            books[client].left(peers[server], at: seconds)
+        }
+        for (server, client) in [(one, other), (other, one)] { connect(server, client) }
+        for (server, client) in [(one, other), (other, one)] {
             if let receipt = books[server].accounts[peers[client]]?.receipt,
                 let verified = try? Verified(receipt, by: SimulatedSignature(peers[client])),
                 books[client].recall(verified, at: seconds)
@@ -254,6 +287,9 @@ struct CreditProperty {
 
     /// Compares the books with what the list of transfers makes.
     private mutating func compare() {
+        for one in 0..<count {
+            for other in 0..<count { enter(one, other) }
+        }
         var model = [[Mills]](
             repeating: [Mills](repeating: .zero, count: count), count: count)
         for transfer in transfers {

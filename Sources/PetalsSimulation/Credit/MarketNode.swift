@@ -37,6 +37,12 @@ final class MarketNode {
             }
         }
 
+        /// Whether it takes part in credit at all: of those who sign nothing, each other one does
+        /// not even say that it could.
+        func speaks(_ number: Int) -> Bool {
+            self != .withholder || number.isMultiple(of: 2)
+        }
+
         /// Servers that are asked at a time, as multiples of an honest node's.
         var appetite: Int {
             switch self {
@@ -58,6 +64,8 @@ final class MarketNode {
     var peer: PeerID
     var names: UInt64 = 0
     var ledger: CreditLedger
+    /// Its connections, by the numbers of the others.
+    var tallies: [Int: CreditTally] = [:]
     var plan: UploadPlan
     /// Who waits here, and whose window is full.
     var waiting: [UploadPlan.Waiting] = []
@@ -73,8 +81,6 @@ final class MarketNode {
     var nameBytes = 0
     /// Bytes that each server gave it in this round.
     var gains: [Int: Int] = [:]
-    /// The most that was at risk with one peer.
-    var riskMost = Mills.zero
 
     init(
         _ number: Int, _ manner: Manner, group: String? = nil, uplink: Int,
@@ -103,5 +109,48 @@ final class MarketNode {
         let words = AddressBook.peerID(number).words
         peer = Digest(words: (words.0, words.1, names, 1))
         ledger = CreditLedger(own: peer, epoch: 1)
+        tallies = [:]
+    }
+
+    // MARK: Books
+
+    /// Connects with another, unless it is connected with it under its present name.
+    func connect(_ other: MarketNode, now: Instant, at seconds: Int) {
+        if let known = tallies[other.number] {
+            guard known.peer != other.peer else { return }
+            disconnect(other, now: now, at: seconds)
+        }
+        ledger.met(other.peer, group: other.group, now: now, at: seconds)
+        ledger.settle(other.peer, at: seconds)
+        let tally = CreditTally(other.peer)
+        if other.manner.speaks(other.number) { tally.meter.noteSpeaking() }
+        tallies[other.number] = tally
+    }
+
+    /// A connection is over.
+    func disconnect(_ other: MarketNode, now: Instant, at seconds: Int) {
+        enter(other.number, now: now, at: seconds)
+        guard let tally = tallies.removeValue(forKey: other.number) else { return }
+        ledger.left(tally.peer, at: seconds)
+    }
+
+    /// Enters what was counted on a connection.
+    func enter(_ other: Int, now: Instant, at seconds: Int) {
+        tallies[other]?.enter(in: &ledger, epoch: 1, now: now, at: seconds)
+    }
+
+    /// Enters what was counted on all connections, and says how much more may be sent on each.
+    func look(now: Instant, at seconds: Int) -> [CreditLedger.Action] {
+        for number in tallies.keys.sorted() { enter(number, now: now, at: seconds) }
+        let actions = ledger.advance(now: now, at: seconds)
+        for number in tallies.keys { allow(number, now: now, at: seconds) }
+        _ = ledger.takeEntries()
+        return actions
+    }
+
+    /// Says how much more may be sent on a connection.
+    func allow(_ other: Int, now: Instant, at seconds: Int) {
+        tallies[other]?.allow(
+            by: ledger, isContended: plan.isContended(now: now), at: seconds)
     }
 }

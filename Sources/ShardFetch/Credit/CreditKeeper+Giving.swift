@@ -8,43 +8,77 @@ internal import Synchronization
 extension CreditKeeper {
     /// Promises leaves of a request; nothing while the connection has to sign first.
     ///
-    /// Every leaf that was promised is sent, or given back with `void`.
-    func admit(
+    /// Every leaf that was promised is posted, or given back with `void`.
+    func reserve(
         _ request: ControlMessage.LeafRequest, on connection: PeerConnection
     ) -> Int {
         let isContended = isContended
-        func ask() -> Int {
-            connection.credit.admit(
-                leaves: request.leaves.count, price: Self.price(of: request),
-                isContended: isContended)
+        return connection.credit.reserve(
+            leaves: request.leaves.count, price: Self.price(of: request), isContended: isContended
+        ) {
+            let (now, seconds) = (MonotonicClock.now, time())
+            change { state in
+                state.enter(connection.id, now: now, at: seconds)
+                state.allow(connection.id, isContended: isContended, at: seconds)
+            }
         }
-        let granted = ask()
-        if granted == request.leaves.count { return granted }
-        // The meter says what the books knew when they were asked last.
-        let (now, seconds) = (MonotonicClock.now, time())
-        change { state in
-            state.enter(connection.id, now: now, at: seconds)
-            state.allow(connection.id, isContended: isContended, at: seconds)
-        }
-        guard granted == 0 else { return granted }
-        return ask()
     }
 
     /// Leaves that were promised are not sent.
-    func void(
-        leaves: Int, of request: ControlMessage.LeafRequest, on connection: PeerConnection
-    ) {
-        connection.credit.void(leaves: leaves, price: Self.price(of: request))
+    func void(_ request: ControlMessage.LeafRequest, on connection: PeerConnection) {
+        connection.credit.void(leaves: request.leaves.count, price: Self.price(of: request))
     }
 
-    /// Counts what a blob earned; the meter has counted it for the peer.
-    func gave(leaves: Int, of blob: BlobID, for request: ControlMessage.LeafRequest) {
+    /// The leaves of a request are on their way: the peer owes for them, and their blob has earned.
+    func post(
+        _ request: ControlMessage.LeafRequest, of blob: StoredBlob, on connection: PeerConnection
+    ) {
+        let (leaves, price) = (request.leaves.count, Self.price(of: request))
+        connection.credit.post(leaves: leaves, price: price)
         let bytes = leaves * Limits.leafBytes
         blobs.withLock { blobs in
-            var row = blobs[blob] ?? CreditBlobRow(blob: blob)
+            var row = blobs[blob.id] ?? CreditBlobRow(blob: blob.id)
             row.givenBytes += bytes
-            row.given += Mills(bytes: bytes, price: Self.price(of: request))
-            blobs[blob] = row
+            row.given += Mills(bytes: bytes, price: price)
+            blobs[blob.id] = row
+        }
+        // Copies in demand are cheaper: that they are made is no demand.
+        guard price >= CreditTerms.basePrice else { return }
+        let shard = request.address.shard
+        let sale = Sale(
+            group: .init(blob.id, blob.geometry.group(of: shard)), shard: shard,
+            buyer: connection.id)
+        sales.withLock { $0[sale, default: 0] += bytes }
+    }
+
+    /// What one peer bought of one shard.
+    struct Sale: Hashable {
+        let group: DemandBook.Group
+        let shard: ShardIndex
+        let buyer: PeerConnection.ID
+    }
+
+    /// Notes what was sold to peers with funds: that is demand, and what others ask for is not.
+    func noteSales() {
+        let sold = sales.withLock { sales in
+            defer { sales = [:] }
+            return sales
+        }
+        guard !sold.isEmpty else { return }
+        let seconds = time()
+        let buyers = state.withLock { state in
+            var buyers: [PeerConnection.ID: (peer: PeerID, standing: CreditStanding)] = [:]
+            for id in Set(sold.keys.map(\.buyer)) {
+                guard let peer = state.meetings[id]?.connection.peerID else { continue }
+                buyers[id] = (peer, state.ledger.standing(of: peer, at: seconds))
+            }
+            return buyers
+        }
+        for (sale, bytes) in sold {
+            guard let (peer, standing) = buyers[sale.buyer],
+                prices.sold(sale.group, to: peer, as: standing)
+            else { continue }
+            demandWatcher((sale.group.blob, sale.shard, bytes))
         }
     }
 
@@ -106,6 +140,12 @@ extension CreditKeeper {
             whenRoom(connection)
             keepInTime()
         case .stale, .foreign: break
+        case .fallen:
+            logger.warning(
+                """
+                peer \(connection.peerID.label) signed for less than it had signed for before; that \
+                does not count
+                """)
         case .equivocation:
             whenKept { _ in }
             logger.warning(

@@ -6,13 +6,15 @@ internal import PetalsStore
 internal import Synchronization
 
 extension CreditKeeper {
-    /// Verified leaves of a blob came: this node owes for them, and signs when enough have come.
+    /// Verified leaves of a shard came: this node owes for them, and signs when enough have come.
     ///
     /// Called on worker threads, once for each leaf that a peer was asked for.
     func received(
-        leaves: Int, of blob: BlobID, price: Int?, from connection: PeerConnection
+        leaves: Int, of blob: BlobID, _ shard: ShardIndex, price: Int?,
+        from connection: PeerConnection
     ) {
         guard leaves > 0 else { return }
+        prices.verified(connection.peerID, has: .init(blob, shard))
         let bytes = leaves * Limits.leafBytes
         let mills = Mills(bytes: bytes, price: price ?? connection.credit.price)
         blobs.withLock { blobs in
@@ -41,7 +43,7 @@ extension CreditKeeper {
             let receipt = state.ledger.dueReceipt(
                 to: connection.peerID, quantum: halfIsEnough ? quantum / 2 : quantum, now: now,
                 at: seconds)
-            if receipt != nil, let entered = state.meetings[connection.id]?.entered.received {
+            if receipt != nil, let entered = state.meetings[connection.id]?.tally.entered.received {
                 connection.credit.noteReceipt(over: entered)
             }
             // A number is used when the disk knows that it may be.
@@ -78,6 +80,7 @@ extension CreditKeeper {
     func receive(_ terms: CreditTerms, from connection: PeerConnection) {
         change { $0.meetings[connection.id]?.terms = terms }
         connection.credit.take(terms)
+        whenTerms((connection, terms.priceMax))
     }
 
     /// The peer shows what it has of this node's: whatever was signed counts, and then what these

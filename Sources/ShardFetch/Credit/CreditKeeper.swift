@@ -10,6 +10,7 @@
 //   CreditKeeper+Receiving   what has come; receipts that go
 //   CreditKeeper+Assigning   claims that change hands
 //   CreditKeeper+Keeping     what is written, and what has to wait for that
+//   CreditPrices             what leaves are worth: who else has a shard, and who paid for it
 //   CreditStatus             what `petalsfs credits` shows
 //
 // The walk of a cell that is sent: the server asks the connection's meter, which has room or not;
@@ -37,7 +38,7 @@ final class CreditKeeper: Sendable {
     struct Meeting {
         let connection: PeerConnection
         /// What of the meter is in the books.
-        var entered = CreditMeter.Sums()
+        var tally: CreditTally
         /// The peer's; nil until it has told them.
         var terms: CreditTerms?
         /// What the peer was told.
@@ -71,8 +72,17 @@ final class CreditKeeper: Sendable {
     private let contention = Atomic<Bool>(false)
     /// Told when a connection has room again; called on worker threads.
     let whenRoom = Callback<PeerConnection, Void>()
+    /// Told what a peer asks for a shard that nobody else has, in mills for 1 KiB; called on event
+    /// loops.
+    let whenTerms = Callback<(connection: PeerConnection, ask: Int), Void>()
+    /// Told of bytes that a peer with funds pays for, for a donor; called once a second.
+    let demandWatcher = Callback<(blob: BlobID, shard: ShardIndex, bytes: Int), Void>()
+    /// What leaves are worth to this node.
+    let prices: CreditPrices
     /// What went and came of each blob since it was written last.
     let blobs = Mutex<[BlobID: CreditBlobRow]>([:])
+    /// Bytes that were sold since the last look.
+    let sales = Mutex<[Sale: Int]>([:])
 
     init(
         identity: NodeIdentity, registry: Registry, pool: NIOThreadPool, logger: Logger,
@@ -83,6 +93,7 @@ final class CreditKeeper: Sendable {
         self.pool = pool
         self.logger = logger
         self.time = time
+        prices = CreditPrices(time: time)
         state = Mutex(State(ledger: CreditLedger(own: identity.peerID, epoch: 0)))
     }
 
@@ -129,7 +140,8 @@ final class CreditKeeper: Sendable {
             // What of earlier connections is in no receipt is given up; a receipt that comes yet
             // brings it back.
             state.ledger.settle(peer, at: seconds)
-            state.meetings[connection.id] = Meeting(connection: connection)
+            state.meetings[connection.id] = Meeting(
+                connection: connection, tally: CreditTally(peer, meter: connection.credit))
             state.allow(connection.id, isContended: isContended, at: seconds)
             var messages: [ControlMessage] = []
             if let terms = state.tellTerms(
@@ -162,10 +174,20 @@ final class CreditKeeper: Sendable {
         return true
     }
 
-    /// A peer said what cannot be: its connection ends.
+    /// A peer said what cannot be, or what another signed: that is noted, and its connection ends.
     func refuse(_ connection: PeerConnection, _ error: PetalsError) {
+        noteViolation(by: connection.peerID)
         logger.warning("\(error.message); the connection with \(connection.address) ends")
         connection.close()
+    }
+
+    /// A peer broke a promise: it forged, it gave wrong leaves, it does not have what it claims.
+    ///
+    /// Replayed receipts are none: they change nothing, and honest ones come twice where
+    /// connections break.
+    func noteViolation(by peer: PeerID) {
+        let seconds = time()
+        change { $0.ledger.violated(peer, at: seconds) }
     }
 
     // MARK: Time
@@ -195,6 +217,7 @@ final class CreditKeeper: Sendable {
             retellTerms(connection)
         }
         for action in actions { carryOut(action, among: connections) }
+        noteSales()
         wishForAssignments()
         keepInTime()
     }
@@ -221,31 +244,16 @@ extension CreditKeeper.State {
     /// Enters what a connection's meter has counted since the last time.
     mutating func enter(_ id: PeerConnection.ID, now: Instant, at seconds: Int) {
         guard var meeting = meetings[id] else { return }
-        let sums = meeting.connection.credit.sums
-        let peer = meeting.connection.peerID
-        ledger.gave(
-            bytes: sums.givenBytes - meeting.entered.givenBytes,
-            Mills(sums.given - meeting.entered.given), to: peer,
-            isSigned: meeting.connection.credit.isSpeaking, now: now, at: seconds)
-        // An answer that was entered and then not sent is taken back from the next ones.
-        meeting.entered.given = max(sums.given, meeting.entered.given)
-        meeting.entered.givenBytes = max(sums.givenBytes, meeting.entered.givenBytes)
-        let bytes = sums.receivedBytes - meeting.entered.receivedBytes
-        ledger.received(
-            bytes: bytes, Mills(sums.received - meeting.entered.received), from: peer,
-            epoch: meeting.terms?.epoch ?? 0, now: now, at: seconds)
-        if bytes > 0 { meeting.receivedAt = now }
-        (meeting.entered.received, meeting.entered.receivedBytes) =
-            (sums.received, sums.receivedBytes)
+        let epoch = meeting.terms?.epoch ?? 0
+        if meeting.tally.enter(in: &ledger, epoch: epoch, now: now, at: seconds) {
+            meeting.receivedAt = now
+        }
         meetings[id] = meeting
     }
 
     /// Tells a connection's meter how much more may be sent.
     func allow(_ id: PeerConnection.ID, isContended: Bool, at seconds: Int) {
-        guard let meeting = meetings[id] else { return }
-        let room = ledger.room(
-            for: meeting.connection.peerID, isContended: isContended, at: seconds)
-        meeting.connection.credit.allow(room, beyond: meeting.entered.given)
+        meetings[id]?.tally.allow(by: ledger, isContended: isContended, at: seconds)
     }
 
     /// The terms for a connection's peer, where it does not know them.
@@ -253,8 +261,9 @@ extension CreditKeeper.State {
         _ id: PeerConnection.ID, isContended: Bool, at seconds: Int
     ) -> CreditTerms? {
         guard let meeting = meetings[id],
-            let terms = ledger.reachableTerms(
-                for: meeting.connection.peerID, isContended: isContended, at: seconds)
+            let terms = ledger.terms(
+                for: meeting.connection.peerID, priceMax: CreditPrices.ask,
+                isContended: isContended, at: seconds)
         else { return nil }
         if let told = meeting.told, told.epoch == terms.epoch, terms.quantum < 2 * told.quantum,
             told.quantum < 2 * terms.quantum

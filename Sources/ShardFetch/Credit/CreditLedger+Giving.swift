@@ -9,6 +9,8 @@ extension CreditLedger {
         case counted
         /// Nothing new: an older one, or the same again.
         case stale
+        /// A newer one that says less: it breaks a promise, and does not count.
+        case fallen
         /// Of another epoch, another creditor or another network.
         case foreign
         /// Another story under the same number; both are in the journal as evidence.
@@ -22,7 +24,8 @@ extension CreditLedger {
     /// A stranger has a cell. Who signs in time has more with each receipt: up to what his line
     /// carries twice, and, where others wait for the uplink, to an eighth of his funds. Where
     /// nobody waits, the bytes would have been given to anybody, and the window bounds only how
-    /// much may be on its way.
+    /// much may be on its way; a loss of earlier connections leaves what a stranger has then, since
+    /// a reader that was killed must be able to come back.
     package func window(of peer: PeerID, isContended: Bool, at seconds: Int) -> Mills {
         let account = account(of: peer, at: seconds)
         let lost = account?.lost ?? .zero
@@ -33,60 +36,33 @@ extension CreditLedger {
             let part = max(funds, .zero).divided(by: rules.fundsPerWindow)
             size = min(size, max(part, rules.windowStart))
         }
-        return max(.zero, size - lost)
+        return max(isContended ? .zero : rules.windowStart, size - lost)
     }
 
-    /// Promises leaves to an answer, as many as the peer's window has room for.
+    /// How much more a peer may be sent before it signs; below zero where it has had too much.
+    package func room(for peer: PeerID, isContended: Bool, at seconds: Int) -> Mills {
+        guard windows[peer]?.state == .open else { return .zero }
+        return window(of: peer, isContended: isContended, at: seconds)
+            - (accounts[peer]?.unsigned ?? .zero)
+    }
+
+    /// Bytes went to a connected peer: what was posted to its meter since the last time.
     ///
     /// - Parameters:
-    ///   - price: mills for 1 KiB; nothing is at risk of what is free.
-    ///   - isContended: whether others wait for what this peer would get.
-    /// - Returns: nil where there is no room for a leaf; a receipt makes some.
-    package mutating func reserve(
-        leaves: Int, price: Int, for peer: PeerID, isContended: Bool, now: Instant, at seconds: Int
-    ) -> Reservation? {
-        guard leaves > 0 else { return nil }
-        open(peer, now: now, at: seconds)
-        let each = Mills(bytes: Limits.leafBytes, price: price)
-        var granted = leaves
-        if each > .zero {
-            let size = window(of: peer, isContended: isContended, at: seconds)
-            let used =
-                (accounts[peer]?.unsigned ?? .zero) + (windows[peer]?.reserved ?? .zero)
-            let room = max(.zero, size - used).rawValue / each.rawValue
-            granted = min(leaves, Int(clamping: room))
-        } else if windows[peer]?.state != .open {
-            return nil
-        }
-        guard granted > 0 else { return nil }
-        reservationsMade += 1
-        let reservation = Reservation(
-            peer: peer, leaves: granted,
-            mills: Mills(bytes: granted * Limits.leafBytes, price: price),
-            number: reservationsMade)
-        reservations[reservation.number] = reservation
-        windows[peer]?.reserve(reservation.mills)
-        return reservation
-    }
-
-    /// What was promised is on its way; the second time, or after `void`, nothing happens.
-    package mutating func post(_ reservation: Reservation, now: Instant, at seconds: Int) {
-        guard release(reservation) else { return }
-        let bytes = reservation.leaves * Limits.leafBytes
-        enter(reservation.peer, at: seconds, .gave(bytes: bytes, reservation.mills))
-        guard reservation.mills > .zero, let account = accounts[reservation.peer] else { return }
-        let step = Mills(bytes: Limits.leafBytes)
-        windows[reservation.peer]?.sent(
-            account.given - account.writtenOff, step: step, now: now)
-    }
-
-    /// What was promised is not sent.
-    package mutating func void(_ reservation: Reservation) { _ = release(reservation) }
-
-    private mutating func release(_ reservation: Reservation) -> Bool {
-        guard reservations.removeValue(forKey: reservation.number) != nil else { return false }
-        windows[reservation.peer]?.release(reservation.mills)
-        return true
+    ///   - mills: what they cost.
+    ///   - reserved: what is promised to answers that are not on their way yet.
+    ///   - isSigned: whether the peer signs at all. Where it does not, no receipt of it is ever
+    ///     late.
+    package mutating func post(
+        bytes: Int, _ mills: Mills, reserved: Mills, to peer: PeerID, isSigned: Bool, now: Instant,
+        at seconds: Int
+    ) {
+        windows[peer]?.reserved = reserved
+        guard bytes > 0 else { return }
+        enter(peer, at: seconds, .gave(bytes: bytes, mills))
+        guard isSigned, mills > .zero, let account = accounts[peer] else { return }
+        windows[peer]?.sent(
+            account.given - account.writtenOff, step: Mills(bytes: Limits.leafBytes), now: now)
     }
 
     // MARK: Receipts
@@ -109,6 +85,12 @@ extension CreditLedger {
             enter(peer, at: seconds, .equivocated(known, verified.signed))
             return .equivocation
         }
+        if let known = known?.statement, receipt.sequence > known.sequence,
+            receipt.mills < known.mills || receipt.bytes < known.bytes
+        {
+            violated(peer, at: seconds)
+            return .fallen
+        }
         guard receipt.mills > known?.statement.mills ?? .zero else { return .stale }
         enter(peer, at: seconds, .receipted(verified.signed))
         let more = receipt.mills - (known?.statement.mills ?? .zero)
@@ -122,18 +104,23 @@ extension CreditLedger {
 
     /// What to tell a peer of epoch, price and receipts; again whenever the quantum has doubled.
     ///
+    /// A receipt is due before the window is full. Where others wait, that can be smaller than a
+    /// quantum that was told before; a peer that waited for that would sign every two seconds only.
+    ///
     /// - Parameter priceMax: mills for 1 KiB of the rarest that this node has.
     package func terms(
-        for peer: PeerID, priceMax: Int = CreditTerms.highestPrice, at seconds: Int
+        for peer: PeerID, priceMax: Int = CreditTerms.highestPrice, isContended: Bool,
+        at seconds: Int
     ) -> CreditTerms? {
-        let size = window(of: peer, isContended: false, at: seconds).bytesAtBasePrice
-        let window = min(max(size, Limits.leafBytes), Limits.requestedBytesPerPeerMax)
+        let open = window(of: peer, isContended: false, at: seconds).bytesAtBasePrice
+        let window = min(max(open, Limits.leafBytes), Limits.requestedBytesPerPeerMax)
+        let least = self.window(of: peer, isContended: isContended, at: seconds).bytesAtBasePrice
         // A quarter is signed while the others are on their way; of a small one a half, since
         // signatures cost more than they carry.
         let quarter = max(window / 4, min(window / 2, Limits.cellBytes / 2))
+        let quantum = max(Limits.leafBytes, min(quarter, rules.quantumMax, least / 2))
         return CreditTerms(
-            epoch: epoch, priceMax: priceMax, quantum: min(quarter, rules.quantumMax),
-            window: window)
+            epoch: epoch, priceMax: priceMax, quantum: quantum, window: max(window, quantum))
     }
 
     /// Looks for receipts that are late; to be called about once a second.

@@ -21,7 +21,6 @@ extension CreditLedger {
 
     /// A peer is gone, with whatever was on its way; what was promised to it is not sent.
     package mutating func left(_ peer: PeerID, at seconds: Int) {
-        for reservation in reservations.values where reservation.peer == peer { void(reservation) }
         windows[peer] = nil
         // The last receipt may have been lost with the connection: the next one has it, too.
         signing[peer]?.signed = .zero
@@ -50,7 +49,8 @@ extension CreditLedger {
         enter(peer, at: seconds, .wroteOff(isDefault: false))
     }
 
-    /// A peer broke a promise that is not about receipts: a claim that it did not keep.
+    /// A peer broke a promise: a receipt that it forged, leaves that were wrong, a claim that it did
+    /// not keep.
     package mutating func violated(_ peer: PeerID, at seconds: Int) {
         enter(peer, at: seconds, .violated)
     }

@@ -10,16 +10,19 @@
 //   CreditLedger    one node's books: what was given and taken, receipts, assignments, forgetting
 //   CreditEntry     one line of the journal; the ledger changes by these and by nothing else
 //   CreditAccount   what the books say of one peer
+//   CreditMeter     what passes on one connection: reserved, posted or voided without a lock
+//   CreditTally     what of a meter is in the books
 //   RiskWindow      what may be on its way to a peer without a receipt
 //   CreditStanding  what the sender needs to know of a peer: its tier, its weight, its funds
 //   RarityBook      who has a shard, by what this node verified, and so what it pays for it
 //   DemandBook      who paid for what lately, and so what replication of it may cost
 //
-// The walk of a cell that this node sends. `reserve` takes its price from the peer's window, so
-// that parallel streams cannot overdraw; `post` turns that into a debt of the peer's when the bytes
-// leave, `void` gives it back when they do not. The peer checks the leaves and signs for the sum of
-// all that it ever had of us; `take` counts the receipt, and the window grows. A receipt that is
-// late stops the peer, one that never comes closes the connection, and the loss is booked.
+// The walk of a cell that this node sends. The meter of the connection reserves its price in the
+// room that the books gave it, so that parallel streams cannot overdraw; it posts it when the bytes
+// leave, or voids it when they do not. `post` turns what was posted into a debt of the peer's, and
+// `room` says what may follow. The peer checks the leaves and signs for the sum of all that it ever
+// had of us; `take` counts the receipt, and the window grows. A receipt that is late stops the
+// peer, one that never comes closes the connection, and the loss is booked.
 //
 // The walk of a cell that comes. `received` counts what was verified; `dueReceipt` says what to
 // sign. Nothing is owed for bytes that were wrong.
@@ -43,15 +46,6 @@ package struct CreditLedger: Sendable {
         let loss: Decay
     }
 
-    /// What was promised to one answer, to be posted or voided, once.
-    package struct Reservation: Hashable, Sendable {
-        package let peer: PeerID
-        /// Leaves that may be sent now.
-        package let leaves: Int
-        package let mills: Mills
-        let number: UInt64
-    }
-
     /// What the shell is to do.
     package enum Action: Hashable, Sendable {
         /// Send the peer nothing until it signs.
@@ -71,8 +65,6 @@ package struct CreditLedger: Sendable {
     var totals = CreditTotals()
     /// Of connected peers.
     var windows: [PeerID: RiskWindow] = [:]
-    var reservations: [UInt64: Reservation] = [:]
-    var reservationsMade: UInt64 = 0
     /// Receipts that this node makes.
     var signing: [PeerID: Signing] = [:]
     /// This node's own assignments that were not answered.
@@ -191,11 +183,15 @@ package struct CreditLedger: Sendable {
 
     /// As much again as the peer gave this node lately, unless it broke its word.
     package func line(of account: CreditAccount, at seconds: Int) -> Mills {
+        isTrusted(account, at: seconds) ? min(account.gross, rules.lineMax) : .zero
+    }
+
+    /// Whether a peer has kept its word, as far as that still counts.
+    package func isTrusted(_ account: CreditAccount, at seconds: Int) -> Bool {
         let isViolator =
             account.violations > rules.violationsForgiven
             && seconds - account.violationAt < rules.violationSeconds
-        guard !account.isInDefault, !account.hasEquivocated, !isViolator else { return .zero }
-        return min(account.gross, rules.lineMax)
+        return !account.isInDefault && !account.hasEquivocated && !isViolator
     }
 
     /// What a peer can still be given for what it gave: balance and line, less what is promised.

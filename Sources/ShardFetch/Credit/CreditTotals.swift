@@ -44,13 +44,6 @@ extension CreditLedger {
         }
         if sums != totals { return "the sums of the accounts are not the totals" }
         if !totals.isBalanced { return "the totals do not balance" }
-        var reserved: [PeerID: Mills] = [:]
-        for reservation in reservations.values {
-            reserved[reservation.peer, default: .zero] += reservation.mills
-        }
-        for (peer, window) in windows where window.reserved != reserved[peer] ?? .zero {
-            return "what is reserved for \(peer.label) is not what was promised to it"
-        }
         if accounts.count > rules.accountsMax { return "there are \(accounts.count) accounts" }
         return nil
     }

@@ -5,9 +5,9 @@ package import PetalsCore
 /// that.
 ///
 /// The multiplier is paid by whoever downloads, out of its own balance, so what it believes is its
-/// own affair: a holder counts that it verified itself within a day, or of which two sources in
-/// different networks told it. Hiding holders, or calling a shard rare, can cost it the fourfold
-/// at most; selling rarity to oneself moves one's own credit from one name to another.
+/// own affair: a holder counts that gave it a right leaf within a day, and nobody's word does.
+/// Hiding holders, or calling a shard rare, can cost it the fourfold at most; selling rarity to
+/// oneself moves one's own credit from one name to another.
 package struct RarityBook: Sendable {
     /// A shard of a blob.
     package struct Shard: Hashable, Sendable {
@@ -20,46 +20,36 @@ package struct RarityBook: Sendable {
         }
     }
 
-    private struct Holder {
-        var verifiedAt: Int?
-        /// Networks whose peers told of it, and when they did last.
-        var told: [String: Int] = [:]
-
-        func counts(after seconds: Int) -> Bool {
-            if let verifiedAt, verifiedAt > seconds { return true }
-            return told.values.count { $0 > seconds } >= 2
-        }
-    }
-
-    /// Seconds for which what was verified or told counts.
+    /// Seconds for which what was verified counts.
     package static let believedSeconds = 86_400
     /// Holders of a shard from which on it is not rare: where the wanted number is unknown.
     package static let holdersWanted = 3
-    /// Holders of one shard that are kept, and sources of one of them: far more than matter.
+    /// Seconds after which it is worth noting again.
+    static let notedSeconds = 3600
+    /// Holders of one shard that are kept: far more than matter.
     static let holdersMax = 64
-    static let sourcesMax = 4
     /// Shards that are kept.
     static let shardsMax = 1 << 16
 
-    private var holders: [Shard: [PeerID: Holder]] = [:]
+    /// When each holder of a shard was verified last.
+    private var holders: [Shard: [PeerID: Int]] = [:]
 
     package init() {}
 
     // MARK: What is learnt
 
     /// A peer gave a leaf of a shard that was the right one.
+    ///
+    /// - Complexity: O(1), and a look-up where it was noted within the hour.
     package mutating func verified(_ peer: PeerID, has shard: Shard, at seconds: Int) {
-        note(peer, shard, at: seconds) { $0.verifiedAt = max($0.verifiedAt ?? 0, seconds) }
-    }
-
-    /// A peer in some network said that another has a shard.
-    package mutating func told(
-        of peer: PeerID, has shard: Shard, by network: String, at seconds: Int
-    ) {
-        note(peer, shard, at: seconds) { holder in
-            if holder.told.count >= Self.sourcesMax, holder.told[network] == nil { return }
-            holder.told[network] = max(holder.told[network] ?? 0, seconds)
+        let known = holders[shard]?[peer]
+        if let known, seconds - known < Self.notedSeconds { return }
+        if holders[shard] == nil, holders.count >= Self.shardsMax {
+            trim(at: seconds)
+            guard holders.count < Self.shardsMax else { return }
         }
+        if known == nil, holders[shard]?.count ?? 0 >= Self.holdersMax { return }
+        holders[shard, default: [:]][peer] = seconds
     }
 
     /// A peer does not have a shard that it claimed.
@@ -67,21 +57,10 @@ package struct RarityBook: Sendable {
         holders[shard]?[peer] = nil
     }
 
-    private mutating func note(
-        _ peer: PeerID, _ shard: Shard, at seconds: Int, _ change: (inout Holder) -> Void
-    ) {
-        if holders[shard] == nil, holders.count >= Self.shardsMax {
-            trim(at: seconds)
-            guard holders.count < Self.shardsMax else { return }
-        }
-        if holders[shard]?[peer] == nil, holders[shard]?.count ?? 0 >= Self.holdersMax { return }
-        change(&holders[shard, default: [:]][peer, default: Holder()])
-    }
-
     private mutating func trim(at seconds: Int) {
         let after = seconds - Self.believedSeconds
         for (shard, known) in holders {
-            let left = known.filter { $0.value.counts(after: after) }
+            let left = known.filter { $0.value > after }
             holders[shard] = left.isEmpty ? nil : left
         }
     }
@@ -91,7 +70,7 @@ package struct RarityBook: Sendable {
     /// Holders of a shard that count.
     package func count(of shard: Shard, at seconds: Int) -> Int {
         let after = seconds - Self.believedSeconds
-        return holders[shard]?.values.count { $0.counts(after: after) } ?? 0
+        return holders[shard]?.values.count { $0 > after } ?? 0
     }
 
     /// Mills for 1 KiB: what this node pays for a shard at most, and asks for it at most.

@@ -24,8 +24,8 @@ struct RiskWindow {
 
     private(set) var size: Mills
     private(set) var state = State.open
-    /// Promised to requests that are being read and sent.
-    private(set) var reserved = Mills.zero
+    /// Promised to requests that are being read.
+    var reserved = Mills.zero
     private var marks: [Mark] = []
     private var advancedAt: Instant
     /// From sending to the receipt, at its shortest, and mills a second.
@@ -51,10 +51,6 @@ struct RiskWindow {
         let carried = Mills(Int64(exactly: (2 * underWay).rounded()) ?? 0)
         return min(max(carried, rules.windowProven), rules.windowMax)
     }
-
-    mutating func reserve(_ mills: Mills) { reserved += mills }
-
-    mutating func release(_ mills: Mills) { reserved = max(.zero, reserved - mills) }
 
     /// Something was sent: so much in all.
     mutating func sent(_ given: Mills, step: Mills, now: Instant) {

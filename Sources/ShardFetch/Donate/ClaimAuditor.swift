@@ -78,7 +78,7 @@ final class ClaimAuditor: Sendable {
             .request(
                 .init(
                     request: $0, topic: topic, address: address, leaves: leaf..<leaf + 1,
-                    bulk: true))
+                    bulk: true, price: connection.credit.offer))
         }
         guard case .data(let header, let proof, let bytes)? = answer else {
             return Self.verdict(on: answer)
@@ -95,7 +95,8 @@ final class ClaimAuditor: Sendable {
             return .lied
         }
         connection.noteProven()
-        engine.credit.received(leaves: 1, of: session.id, price: nil, from: connection)
+        engine.credit.received(
+            leaves: 1, of: session.id, address.shard, price: nil, from: connection)
         return .proved
     }
 

@@ -53,9 +53,9 @@ extension Donor {
         _ shard: ShardIndex, of session: BlobSession, _ way: DonationPlan.Way
     ) async -> Bool {
         session.rebuilds.wrappingAdd(1, ordering: .relaxed)
-        _ = session.copied.withLock { $0.insert(shard) }
+        session.beginCopying([shard])
         defer {
-            _ = session.copied.withLock { $0.remove(shard) }
+            session.endCopying([shard])
             session.rebuilds.wrappingSubtract(1, ordering: .relaxed)
         }
         let progress = Progress()

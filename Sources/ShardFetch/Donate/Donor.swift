@@ -67,7 +67,7 @@ package final class Donor: Sendable {
     /// Begins to watch peers and to decide.
     func start() {
         node.engine.watcher.set { [weak self] event in self?.receive(event) }
-        node.server.demandWatcher.set { [weak self] read in
+        node.credit.demandWatcher.set { [weak self] read in
             self?.demanded(read.bytes, of: read.shard, read.blob)
         }
         let loop = Task { [weak self] in
@@ -83,7 +83,7 @@ package final class Donor: Sendable {
     /// Ends all work; what was got so far stays, and is got on with at the next start.
     package func stop() async {
         node.engine.watcher.set(nil)
-        node.server.demandWatcher.set(nil)
+        node.credit.demandWatcher.set(nil)
         node.server.donorRoom.withLock { $0 = nil }
         node.router.disconnectDonor()
         let loops = tasks.withLock { tasks in
@@ -262,6 +262,10 @@ package final class Donor: Sendable {
             }
             if verdict == .refused, let id = found.1?.peerID {
                 logger.info("peer \(id.label) does not have shard \(shard.index) that it claims")
+                node.credit.noteViolation(by: id)
+                if let blob = found.0?.id {
+                    node.credit.prices.refuted(id, .init(blob, shard.index))
+                }
             }
             let final = verdict
             state.withLock { $0.plan.audited(peer, shard, final, now: MonotonicClock.now) }

@@ -13,8 +13,9 @@ package final class BlobSession: Sendable {
     /// Shards of the blob that are being rebuilt for others: what comes for that alone is not
     /// stored.
     let rebuilds = Atomic<Int>(0)
-    /// Shards that a donor is getting for others.
+    /// Shards that are being got for others, and how many works get some.
     let copied = Mutex<Set<ShardIndex>>([])
+    let copies = Atomic<Int>(0)
     /// Whether a donor wants to know who holds anything of it.
     let isWatched = Atomic<Bool>(false)
 
@@ -26,6 +27,18 @@ package final class BlobSession: Sendable {
     init(stored: StoredBlob, handle: FetchScheduler.BlobHandle) {
         self.stored = stored
         self.handle = handle
+    }
+
+    /// Has what comes of some shards count as copies for others.
+    func beginCopying(_ shards: [ShardIndex]) {
+        copied.withLock { $0.formUnion(shards) }
+        copies.wrappingAdd(1, ordering: .relaxed)
+    }
+
+    /// The same is over.
+    func endCopying(_ shards: [ShardIndex]) {
+        copies.wrappingSubtract(1, ordering: .relaxed)
+        copied.withLock { $0.subtract(shards) }
     }
 
     func key(_ address: CellAddress) -> FetchScheduler.CellKey {

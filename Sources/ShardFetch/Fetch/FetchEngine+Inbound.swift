@@ -120,6 +120,9 @@ extension FetchEngine {
                 return blame(connection, "its list of cells does not fit the blob")
             }
             known.append((session.key(holding.shard), bitmap))
+            if bitmap.isEmpty {
+                credit.prices.refuted(connection.peerID, .init(session.id, holding.shard))
+            }
         }
         perform { state in
             for (key, bitmap) in known {
@@ -177,7 +180,8 @@ extension FetchEngine {
                 if owed == 0 { owed = state.scheduler.arrivedLate(header.request, leaves: came) }
                 price = state.prices[header.request]
             }
-            credit.received(leaves: owed, of: session.id, price: price, from: connection)
+            credit.received(
+                leaves: owed, of: session.id, address.shard, price: price, from: connection)
         }
     }
 

@@ -10,17 +10,37 @@ internal import Synchronization
 extension FetchEngine {
     /// Mills for 1 KiB that a request offers; nil for the usual price.
     ///
-    /// What a donor copies for others is free, and sent where nobody else wants anything: to pay
-    /// for it would let whoever publishes what nobody needs be paid for its copies.
-    static func price(
-        of key: FetchScheduler.CellKey, bulk: Bool, in state: State
+    /// A shard of which this node has verified few holders is worth more to it, up to what the one
+    /// that it asks wants for it.
+    func price(
+        of key: FetchScheduler.CellKey, bulk: Bool, at connection: PeerConnection, in state: State
     ) -> Int? {
-        guard bulk, let session = state.sessions[key.blob],
-            session.rebuilds.load(ordering: .relaxed) > 0
-        else { return nil }
-        let isCopied = session.copied.withLock { $0.contains(key.address.shard) }
-        let isForRebuild = state.scheduler.jobs[key]?.wanted.isEmpty == true
-        return isCopied || isForRebuild ? 0 : nil
+        guard let session = state.sessions[key.blob] else { return connection.credit.offer }
+        let shard = key.address.shard
+        if bulk, Self.isCopy(key, session, in: state) {
+            return credit.prices.copyPrice(
+                of: .init(session.id, session.geometry.group(of: shard)))
+        }
+        return credit.prices.price(of: .init(session.id, shard), ask: connection.credit.ask)
+            ?? connection.credit.offer
+    }
+
+    /// Whether a cell is copied for others: by hand, by a donor, or to rebuild what a donor keeps.
+    ///
+    /// That is free, and sent where nobody else wants anything: to pay for it would let whoever
+    /// publishes what nobody needs be paid for its copies.
+    private static func isCopy(
+        _ key: FetchScheduler.CellKey, _ session: BlobSession, in state: State
+    ) -> Bool {
+        guard session.copies.load(ordering: .relaxed) > 0 else { return false }
+        if session.copied.withLock({ $0.contains(key.address.shard) }) { return true }
+        return session.rebuilds.load(ordering: .relaxed) > 0
+            && state.scheduler.jobs[key]?.wanted.isEmpty == true
+    }
+
+    /// What a holder asks for a shard that nobody else has.
+    func noteAsk(_ price: Int, of connection: PeerConnection) {
+        state.withLock { $0.scheduler.asks(connection.id, price) }
     }
 
     /// Pays for leaves that came after they were cancelled: their holder could not know.
@@ -47,7 +67,8 @@ extension FetchEngine {
             let owed = state.withLock { state in
                 state.scheduler.arrivedLate(header.request, leaves: came)
             }
-            credit.received(leaves: owed, of: session.id, price: price, from: connection)
+            credit.received(
+                leaves: owed, of: session.id, address.shard, price: price, from: connection)
         }
     }
 }

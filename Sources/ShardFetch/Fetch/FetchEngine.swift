@@ -23,7 +23,7 @@ package final class FetchEngine: Sendable {
         var nextHandle = 1
         var ticking = false
         /// What requests pay that do not pay the usual price; more than can be under way.
-        var prices = RecentRequests<Int>(most: 4096)
+        var prices = RecentRequests<Int>(most: 1 << 14)
         /// What was decided and not carried out yet, in the order of the decisions.
         var outbox: [Work] = []
     }
@@ -228,7 +228,7 @@ package final class FetchEngine: Sendable {
             let startTicking = !state.ticking && !state.scheduler.isIdle
             if startTicking { state.ticking = true }
             for action in actions {
-                if let work = Self.work(for: action, in: &state) { state.outbox.append(work) }
+                if let work = work(for: action, in: &state) { state.outbox.append(work) }
             }
             return (!state.outbox.isEmpty, startTicking)
         }
@@ -242,7 +242,7 @@ package final class FetchEngine: Sendable {
         case rebuild(BlobSession, CellAddress, columns: [Int])
     }
 
-    private static func work(for action: FetchScheduler.Action, in state: inout State) -> Work? {
+    private func work(for action: FetchScheduler.Action, in state: inout State) -> Work? {
         let joined = state.joined
         func topic(_ peer: PeerConnection.ID, _ blob: FetchScheduler.BlobHandle) -> Topic? {
             joined[peer]?.first { $0.blob == blob }?.topic
@@ -251,7 +251,7 @@ package final class FetchEngine: Sendable {
         case .request(let id, let peer, let key, let leaves, let bulk):
             guard let connection = state.connections[peer], let topic = topic(peer, key.blob)
             else { return nil }
-            let price = price(of: key, bulk: bulk, in: state) ?? connection.credit.offer
+            let price = price(of: key, bulk: bulk, at: connection, in: state)
             if let price { state.prices.note(price, of: id) }
             return .send(
                 connection,

@@ -177,15 +177,16 @@ extension FetchScheduler {
         let bulk = jobs[key]?.urgency == .bulk
         let bytes = leaves.count * Limits.leafBytes
         let shard = ShardKey(blob: key.blob, shard: key.address.shard)
-        var best: (peer: Peer, seconds: Instant)?
+        var best: (peer: Peer, seconds: Instant, cost: Instant)?
         var soonest = Instant.infinity
         for (peer, cells) in holders[shard] ?? [:] where cells.contains(key.address.cell) {
             guard let model = peers[peer], mayAsk(peer, for: key, now: now) else { continue }
             let seconds = model.expectedSeconds(for: bytes)
             soonest = min(soonest, seconds)
             guard model.hasRoom(for: bytes, bulk: bulk) else { continue }
-            if best == nil || (seconds, peer) < (best?.seconds ?? 0, best?.peer ?? peer) {
-                best = (peer, seconds)
+            let cost = model.cost(ofSeconds: seconds)
+            if best == nil || (cost, peer) < (best?.cost ?? 0, best?.peer ?? peer) {
+                best = (peer, seconds, cost)
             }
         }
         // A slow peer has room when all others are busy: waiting for those is quicker.

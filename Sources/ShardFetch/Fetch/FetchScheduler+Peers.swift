@@ -7,6 +7,9 @@ extension FetchScheduler {
         peers[peer] = PeerModel()
     }
 
+    /// A peer says what it asks for what nobody else has, in mills for 1 KiB.
+    package mutating func asks(_ peer: Peer, _ price: Int) { peers[peer]?.ask = price }
+
     /// A peer is gone, or is not to be believed any more: all that it was asked is asked elsewhere.
     package mutating func peerClosed(_ peer: Peer) {
         peers[peer] = nil

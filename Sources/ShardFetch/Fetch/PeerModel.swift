@@ -17,6 +17,12 @@ package struct PeerModel: Sendable {
     /// What a line can carry: the smoothed rate falls with whatever else keeps this machine busy.
     private var rateBest: Double = 0
 
+    /// Mills for 1 KiB that the peer asks for what nobody else has.
+    var ask = CreditTerms.basePrice
+    /// How much later a peer may be that asks for nothing more than the usual price, for each time
+    /// that price that another asks for more.
+    private static let secondsPerPrice = 0.25
+
     /// Requests under way that were given up as late.
     private(set) var lateRequests = 0
     /// When the peer last gave a sign of life while something was asked of it.
@@ -48,6 +54,12 @@ package struct PeerModel: Sendable {
     /// Seconds until so many more bytes are expected to be here.
     package func expectedSeconds(for bytes: Int) -> Instant {
         latencyMean + Double(outstandingBytes + bytes) / rate
+    }
+
+    /// The same for comparing holders: of two that are about as soon, the cheaper one is better.
+    func cost(ofSeconds seconds: Instant) -> Instant {
+        let more = Double(ask - CreditTerms.basePrice) / Double(CreditTerms.basePrice)
+        return seconds * (1 + Self.secondsPerPrice * max(0, more))
     }
 
     /// Seconds for which so many bytes keep the peer's line busy at its best; nil before it was

@@ -18,6 +18,18 @@ extension Node {
                 + "raise --cache-size")
     }
 
+    /// Fetches whole shards of a blob to hold them for others: what is free where nobody pays for
+    /// any of it here, and comes where nobody else wants anything.
+    ///
+    /// - Throws: as `fetchWhole`.
+    package func fetchCopies(
+        _ session: BlobSession, shards: [ShardIndex], progress: @Sendable (Int) -> Void
+    ) async throws(PetalsError) {
+        session.beginCopying(shards)
+        defer { session.endCopying(shards) }
+        try await fetchWhole(session, shards: shards, progress: progress)
+    }
+
     /// Fetches whole shards of a blob, and the trees of all shards of their groups, so that this
     /// node can vouch for what others rebuild.
     ///

@@ -83,6 +83,7 @@ package final class Node: Sendable {
         self.server = server
         engine.demand.whenOver { [weak server] in server?.demandIsOver() }
         credit.whenRoom.set { [weak server] in server?.hasRoom($0) }
+        credit.whenTerms.set { [weak engine] in engine?.noteAsk($0.ask, of: $0.connection) }
         catalogues = CatalogueExchange(
             registry: store.registry, documents: documents, pool: pool, logger: logger,
             today: configuration.today, time: configuration.time, blame: blame)

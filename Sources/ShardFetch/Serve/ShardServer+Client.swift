@@ -100,19 +100,14 @@ extension ShardServer {
             }
         }
 
-        /// Whether anything waits for a turn; not where enough is on its way, or has to be signed
-        /// for first.
-        func isWaiting(_ pace: Pace) -> Bool {
-            (pace == .allWait && !demand.isEmpty || pace != .free && !bulk.isEmpty)
-                && sendingBytes < Self.sendingBytesMax && !isUnpaid
-        }
-
-        /// What waits for a turn.
+        /// What waits for a turn: neither class where enough is on its way, or has to be signed for
+        /// first.
         func waiting(_ pace: Pace, as standing: CreditStanding) -> UploadPlan.Waiting {
-            let hasDemand = pace == .allWait && !demand.isEmpty
+            let mayHave = pace != .free && sendingBytes < Self.sendingBytesMax && !isUnpaid
+            let hasDemand = mayHave && pace == .allWait && !demand.isEmpty
             // What is free waits for what is paid for.
             let isFree = (hasDemand ? demand.first : bulk.first)?.price == 0
-            let hasBulk = !bulk.isEmpty && (!hasDemand || bulk.first?.price != 0)
+            let hasBulk = mayHave && !bulk.isEmpty && (!hasDemand || bulk.first?.price != 0)
             return UploadPlan.Waiting(
                 connection: connection.id, peer: connection.peerID, hasDemand: hasDemand,
                 hasBulk: hasBulk, standing: isFree ? standing.ofFreeRequest : standing)

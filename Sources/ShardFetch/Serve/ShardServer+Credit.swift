@@ -1,28 +1,13 @@
 internal import PetalsCore
 internal import Synchronization
 
-extension ShardServer.State {
-    /// The limit has somebody wait: whoever else asks for anything is kept from it, too, if only
-    /// because he has to sign first.
-    mutating func noteWait(now: Instant) {
-        let waiting = clients.values.lazy.filter { $0.waitingCount > 0 }.map(\.connection.peerID)
-        guard let first = waiting.first, waiting.contains(where: { $0 != first }) else { return }
-        contendedUntil = now + UploadPlan.contendedSeconds
-    }
-
-    /// Whether more is wanted, by more than one peer, than may be sent.
-    func isContended(now: Instant) -> Bool {
-        now < contendedUntil || uploads.isContended(now: now)
-    }
-}
-
 extension ShardServer {
     /// The part of a request that may be sent before its peer signs for what it has had; nil where
     /// that is nothing, and the request waits where it was.
     func admit(
         _ request: ControlMessage.LeafRequest, _ connection: PeerConnection
     ) -> ControlMessage.LeafRequest? {
-        let granted = credit.admit(request, on: connection)
+        let granted = credit.reserve(request, on: connection)
         guard granted < request.leaves.count else { return request }
         let cut = request.leaves.lowerBound + granted
         state.withLock { state in

@@ -31,7 +31,6 @@ extension ShardServer {
         guard admitted == true else {
             return connection.send(.refuse(request: request.request, .busy))
         }
-        noteDemand(request, connection)
         pump(connection)
     }
 
@@ -130,11 +129,12 @@ extension ShardServer {
         switch frames(for: request, connection) {
         case .failure(let refusal):
             settle(connection, owed: bytes, sending: 0)
-            credit.void(leaves: request.leaves.count, of: request, on: connection)
+            credit.void(request, on: connection)
             // The rest of it, if it was cut.
             cancel(request.request, connection)
             connection.send(.refuse(request: request.request, refusal.reason))
-        case .success(let frames):
+        case .success(let (blob, frames)):
+            credit.post(request, of: blob, on: connection)
             let began = MonotonicClock.now
             state.withLock { state in
                 if let standing {
@@ -172,10 +172,10 @@ extension ShardServer {
         let reason: ControlMessage.Refusal
     }
 
-    /// The frames that answer a request, each with its number of leaf bytes.
+    /// The frames that answer a request, each with its number of leaf bytes, and their blob.
     private func frames(
         for request: ControlMessage.LeafRequest, _ connection: PeerConnection
-    ) -> Result<[(ByteBuffer, Int)], RefusalError> {
+    ) -> Result<(StoredBlob, [(ByteBuffer, Int)]), RefusalError> {
         guard let blob = joinedBlob(request.topic, connection) else {
             return .failure(RefusalError(reason: .unknown))
         }
@@ -187,7 +187,6 @@ extension ShardServer {
             state.clients[connection.id]?.drain.bulkFrameLeaves ?? Limits.bulkFrameLeavesMax
         }
         let step = request.bulk ? bulkLeaves : Limits.leavesPerCell
-        credit.gave(leaves: request.leaves.count, of: blob.id, for: request)
         var frames: [(ByteBuffer, Int)] = []
         do throws(PetalsError) {
             for start in stride(
@@ -203,6 +202,6 @@ extension ShardServer {
             logger.warning("a request could not be served: \(error.message)")
             return .failure(RefusalError(reason: .broken))
         }
-        return .success(frames)
+        return .success((blob, frames))
     }
 }

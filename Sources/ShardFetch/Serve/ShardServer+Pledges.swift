@@ -36,13 +36,4 @@ extension ShardServer {
         state.withLock { $0.clients[connection.id]?.toldRoom = room }
         connection.send(.pledges(pledges, room: room))
     }
-
-    /// Notes that somebody reads bytes of a shard.
-    func noteDemand(_ request: ControlMessage.LeafRequest, _ connection: PeerConnection) {
-        guard !request.bulk, demandWatcher.isSet,
-            let blob = joinedBlob(request.topic, connection)
-        else { return }
-        let bytes = request.leaves.count * Limits.leafBytes
-        demandWatcher((blob.id, request.address.shard, bytes))
-    }
 }

@@ -83,14 +83,11 @@ extension ShardServer {
         let (turn, timer) = state.withLock { state -> (Turn?, (PeerConnection, Instant)?) in
             guard !isBeginning || !state.isTakingTurns else { return (nil, nil) }
             let waiting = standings.compactMap { connection, standing in
-                state.clients[connection].flatMap {
-                    $0.isWaiting(pace) ? $0.waiting(pace, as: standing) : nil
-                }
+                state.clients[connection]?.waiting(pace, as: standing)
             }
             state.isTakingTurns = false
             let decision = state.uploads.next(of: waiting, yields: demand.isWaiting, now: now)
-            if case .wait = decision { state.noteWait(now: now) }
-            credit.setContended(state.isContended(now: now))
+            credit.setContended(state.uploads.isContended(now: now))
             switch decision {
             case .serve(let id, let bulk, let leavesMax):
                 guard let connection = state.clients[id]?.connection,
@@ -115,12 +112,12 @@ extension ShardServer {
         return turn
     }
 
-    /// Who waits for a turn, in the order in which they came, and as what.
+    /// Who asks for anything, in the order in which they came, and as what.
     private func standings(
         _ pace: Pace
     ) -> [(connection: PeerConnection.ID, standing: CreditStanding)] {
         let waiting = state.withLock { state in
-            state.clients.values.filter { $0.isWaiting(pace) }.map(\.connection)
+            state.clients.values.filter { $0.waitingCount > 0 }.map(\.connection)
         }.sorted { $0.id < $1.id }
         let standings = credit.standings(of: waiting)
         return waiting.compactMap { connection in
@@ -156,7 +153,7 @@ extension ShardServer {
             if let (sent, seconds) = state.meter.note(bytes, now: now) {
                 state.uploads.measured(sent, in: seconds, now: now)
             }
-            credit.setContended(state.isContended(now: now))
+            credit.setContended(state.uploads.isContended(now: now))
         }
         followSchedule()
         lookForRoom()

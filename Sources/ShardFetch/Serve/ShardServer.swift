@@ -22,8 +22,6 @@ final class ShardServer: Sendable {
         var uploads: UploadPlan
         /// Whether a worker is taking turns; there is never more than one.
         var isTakingTurns = false
-        /// Until when what this node may send counts as contended.
-        var contendedUntil: Instant = -.infinity
         /// When the next turn is looked for, if that is settled.
         var nextTurnAt: Instant?
         var meter = UploadMeter()
@@ -43,8 +41,6 @@ final class ShardServer: Sendable {
     let servedBytes = Atomic<Int>(0)
     /// Bytes that this node has left for donating; nil where it does not donate.
     let donorRoom = Mutex<Int?>(nil)
-    /// Told of leaves that a peer reads, for a donor; called on event loops.
-    let demandWatcher = Callback<(blob: BlobID, shard: ShardIndex, bytes: Int), Void>()
     /// Gives the log of a catalogue by its digest; nil where there is none of that.
     let catalogueLog = Callback<Digest, [UInt8]?>()
     /// Bytes of the frames that carried them.

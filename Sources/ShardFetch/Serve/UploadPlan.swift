@@ -18,7 +18,10 @@ package import PetalsCore
 ///    everybody may call his requests demand.
 /// 5. Within a class it is `UploadTurns`.
 package struct UploadPlan: Sendable {
-    /// A connection with requests that may be answered now, as far as it is concerned.
+    /// A connection with requests: those that may be answered now, as far as it is concerned.
+    ///
+    /// One whose peer has to sign first, or has enough on its way, has neither class, and is kept
+    /// from what others get all the same.
     package struct Waiting: Sendable {
         package let connection: PeerConnection.ID
         package let peer: PeerID
@@ -135,7 +138,7 @@ package struct UploadPlan: Sendable {
             $0.hasDemand && demandSeconds == 0 || $0.hasBulk && bulkSeconds == 0
         }
         guard let tier = turns.tier(of: ready) else {
-            if wanting.contains(where: { $0.peer != first.peer }) {
+            if waiting.contains(where: { $0.peer != first.peer }) {
                 contendedUntil = now + Self.contendedSeconds
             }
             return .wait(

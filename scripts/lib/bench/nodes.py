@@ -42,6 +42,12 @@ class Nodes:
             f"hold-{name}",
             [self.program, "hold", link, "--state", self.state(name), "--quiet", *arguments])[0]
 
+    def begin_pin(self, name, model):
+        """Has a running node fetch a model that it knows, and does not wait for it."""
+        return self.workspace.start(
+            f"pin-{name}",
+            [self.program, "pin", model, "--state", self.state(name), "--quiet"])[0]
+
     def status(self, name):
         return json_of(self.petalsfs(name, "status", "--json"))
 
