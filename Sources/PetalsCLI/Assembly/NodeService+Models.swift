@@ -220,6 +220,7 @@ extension NodeService {
         return ModelSummary(
             name: entry.row.name, origin: entry.row.origin.rawValue,
             catalogue: entry.listing?.title,
+            donated: entry.row.origin == .held && entry.row.shards == [],
             manifest: entry.row.manifestID.hex, pending: entry.isPending, pinned: entry.isPinned,
             size: manifest?.size ?? listed?.size ?? 0,
             stored: manifest?.storedSize ?? storedSize(entry),
