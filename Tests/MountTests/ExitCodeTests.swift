@@ -94,7 +94,8 @@ extension MountTests {
                         let finished = try await Self.run(line, of: command.arguments, world)
                         expectRefusal(finished, saying: " ", code: 2)
                         let told =
-                            finished.errors.contains(name) || argument.kind != "option"
+                            finished.errors.contains(name.drop { $0 == "-" })
+                            || argument.kind != "option"
                             || finished.errors.contains(value)
                         #expect(told, "\(line): \(finished.errors)")
                     }

@@ -131,5 +131,28 @@ extension MountTests {
                 #expect(!FileManager.default.fileExists(atPath: state))
             }
         }
+
+        /// On a donor, `ls` tells what it chose by itself from what it was told to hold.
+        @Test func listTellsWhatIsDonated() async throws {
+            try await World.with { world in
+                let source = try await Samples.noise(world, "model.gguf", bytes: 300_000)
+                let report = try await world.publish(source)
+                let publisher = try await world.serve("publisher")
+                let donor = try await world.serve(
+                    "donor", at: "127.0.0.1:0", "--donate", "10M", report.relay, "--peer",
+                    publisher.address)
+                try await World.wait("the model to be listed as donated") {
+                    try await world.petals("donor", "ls").succeeded()
+                        .contains("donated: shards are held for others")
+                }
+                donor.child.send(SIGTERM)
+                _ = try await donor.child.finish()
+                _ = try await world.petals(
+                    "relay0", "hold", report.relay, "--peer", publisher.address
+                ).succeeded()
+                let held = try await world.petals("relay0", "ls").succeeded()
+                #expect(held.contains("held") && !held.contains("donated"), "\(held)")
+            }
+        }
     }
 }

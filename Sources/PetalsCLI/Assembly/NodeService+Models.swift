@@ -217,9 +217,12 @@ extension NodeService {
     func summary(_ entry: ModelLibrary.Entry) -> ModelSummary {
         let manifest = entry.manifest
         let listed = entry.listing?.entry
+        let row = entry.row
+        let isDonated: Bool = row.origin == .held && row.shards?.isEmpty == true
         return ModelSummary(
             name: entry.row.name, origin: entry.row.origin.rawValue,
             catalogue: entry.listing?.title,
+            donated: isDonated,
             manifest: entry.row.manifestID.hex, pending: entry.isPending, pinned: entry.isPinned,
             size: manifest?.size ?? listed?.size ?? 0,
             stored: manifest?.storedSize ?? storedSize(entry),

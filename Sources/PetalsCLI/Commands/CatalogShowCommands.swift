@@ -127,7 +127,7 @@ enum Catalogues {
         let summary = details.summary
         Terminal.print(
             summary.sequence == 0
-                ? "\(summary.title): waits for its first news"
+                ? "\(summary.title): its list comes when a node runs here and meets one that has it"
                 : "\(summary.title): sequence \(summary.sequence), "
                     + counted(summary.models, "model"))
     }

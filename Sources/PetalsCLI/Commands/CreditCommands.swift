@@ -9,7 +9,8 @@ struct Credits: AsyncParsableCommand {
         discussion: """
             What this node gave is earned, what it received is spent, and the books are kept for \
             each peer by itself: what one owes cannot be had of another. Where peers want more \
-            than --upload-limit lets through, those that have given are served first.
+            than --upload-limit lets through, those that have given are served first. What \
+            `hold` and donors fetch is free: a peer got it, and nobody owes for it.
             """)
 
     @Flag(help: "Show every peer, and not only the first ten.")

@@ -50,7 +50,7 @@ struct Serve: AsyncParsableCommand {
         }
         bounds.donatedModels = try Usage.check { try DonatedModels.parse(models) }
         for catalogue in catalogues {
-            _ = try Usage.check { try CatalogueLink(parsing: catalogue) }
+            _ = try Usage.check("--follow") { try CatalogueLink(parsing: catalogue) }
         }
         if let relayCaps { bounds.donatedModels += try DonatedModels.read(relayCaps) }
         var node = try network.configuration(

@@ -152,6 +152,8 @@ struct ModelSummary: Codable, Sendable {
     /// The title of the catalogue that lists it; null for what the user added.
     var catalogue: String?
     var manifest: String
+    /// Whether a donor chooses which of its shards are held.
+    var donated: Bool
     /// Whether the manifest has not arrived yet.
     var pending: Bool
     /// Whether it is kept until it is unpinned.
@@ -175,7 +177,8 @@ struct ModelSummary: Codable, Sendable {
         let unchecked = check == "unchecked" ? ", not compared with its SHA-256 yet" : ""
         guard changedFiles.isEmpty else { return "\(origin), but its file has changed" }
         let listed = catalogue.map { "listed by \($0)" }
-        return (listed ?? (pending ? "waits for its manifest" : origin))
+        let kept = donated ? "donated: shards are held for others" : origin
+        return (listed ?? (pending ? "waits for its manifest" : kept))
             + (pinned ? ", pinned" : "")
             + unchecked
     }

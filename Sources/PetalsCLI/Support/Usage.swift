@@ -9,12 +9,15 @@ internal import PetalsCore
 enum Usage {
     /// Reads what was given on the command line, or on standard input in its place.
     ///
+    /// - Parameter option: what to name first, where the sentence does not say whose value is wrong.
     /// - Throws: `ValidationError` in the place of `PetalsError`, whose sentence it keeps.
-    static func check<Value>(_ read: () throws -> Value) throws -> Value {
+    static func check<Value>(
+        _ option: String? = nil, _ read: () throws -> Value
+    ) throws -> Value {
         do {
             return try read()
         } catch let error as PetalsError {
-            throw ValidationError(error.message)
+            throw ValidationError((option.map { "\($0): " } ?? "") + error.message)
         }
     }
 
