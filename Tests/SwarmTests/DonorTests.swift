@@ -198,6 +198,8 @@ extension Swarms {
                         } == true
                     })
                 #expect(!node.blames(refusing.identity.peerID), "it only refused")
+                let broken = node.account(of: refusing.identity.peerID)?.violations ?? 0
+                #expect(broken > 0, "what it claims it does not have")
                 #expect(donor.status().auditsPassed > 0)
                 await donor.stop()
                 await refusing.stop()

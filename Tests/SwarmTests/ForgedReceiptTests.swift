@@ -104,6 +104,7 @@ extension Swarms {
                     #expect(isClosed, "kind \(kind)")
                     let account = try #require(meeting.account)
                     #expect(account.receipt == nil && account.signed == .zero, "kind \(kind)")
+                    #expect(account.violations == 1, "kind \(kind)")
                     #expect(meeting.server.account(of: thief.peerID) == nil)
                     #expect(meeting.server.creditFault == nil)
                 }
@@ -129,6 +130,29 @@ extension Swarms {
                 #expect(account.receipt?.statement == receipts[3])
                 #expect(account.balance == -Mills(bytes: Limits.cellBytes))
                 #expect(!account.hasEquivocated && meeting.server.creditFault == nil)
+                #expect(account.violations == 0, "to say a thing twice is no offence")
+            }
+        }
+
+        /// A newer receipt over less is a broken word, and does not count; after the second one the
+        /// peer has no line, and `petalsfs credits` says so.
+        @Test func fallingReceiptsBreakAPromise() async throws {
+            try await withSwarm { swarm in
+                let meeting = try await meet(swarm)
+                meeting.send(try meeting.receipt(1, leaves: 12))
+                let isCounted = await eventually { meeting.account?.receipt != nil }
+                #expect(isCounted)
+                for number in 2...3 {
+                    meeting.send(try meeting.receipt(number, leaves: 4))
+                    let isSeen = await eventually { meeting.account?.violations == number - 1 }
+                    #expect(isSeen)
+                    let status = try meeting.server.node.creditStatus(names: [:]).peers
+                    #expect(status.map(\.violations) == [number - 1])
+                    #expect(status.map(\.trusted) == [number == 2])
+                }
+                #expect(meeting.account?.signed == Mills(bytes: 12 * Limits.leafBytes))
+                #expect(!meeting.peer.isClosed && meeting.server.creditFault == nil)
+                meeting.peer.channel.close(promise: nil)
             }
         }
 

@@ -72,8 +72,12 @@ extension Swarms {
                 for node in nodes.dropFirst() { reader.node.dial([node.endpoint]) }
                 let read = try await bytes
                 #expect(read == blob.plain, comment)
+                // It is in the books of credit, too, once for all that is wrong.
+                let broken = reader.account(of: server.identity.peerID)?.violations ?? 0
+                #expect(broken == (blames ? 1 : 0), comment)
                 for node in nodes {
                     #expect(!reader.blames(node.node.identity.peerID), comment)
+                    #expect(reader.account(of: node.peerID)?.violations == 0, comment)
                 }
                 await server.stop()
             }

@@ -65,7 +65,9 @@ extension CreditStatus.Peer {
             + "\(ByteCount(given)), \(standing), \(use)"
             + (writtenOff > 0 ? "; \(ByteCount(writtenOff)) it never signed for" : "")
             + (contradicts ? "; it signed two stories" : "")
-            + (violations > 0 ? "; it broke \(violations) promises" : "")
+            + (violations > 0
+                ? "; it broke its word \(violations == 1 ? "once" : "\(violations) times")" : "")
+            + (trusted ? "" : "; it has no line because of that")
     }
 }
 

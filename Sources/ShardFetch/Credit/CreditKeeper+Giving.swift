@@ -141,6 +141,12 @@ extension CreditKeeper {
             whenRoom.withLock { $0 }?(connection)
             keepInTime()
         case .stale, .foreign: break
+        case .fallen:
+            logger.warning(
+                """
+                peer \(connection.peerID.short) signed for less than it had signed for before; \
+                that does not count
+                """)
         case .equivocation:
             whenKept { _ in }
             logger.warning(

@@ -174,10 +174,20 @@ final class CreditKeeper: Sendable {
         return true
     }
 
-    /// A peer said what cannot be: its connection ends.
+    /// A peer said what cannot be, or what another signed: that is noted, and its connection ends.
     func refuse(_ connection: PeerConnection, _ error: PetalsError) {
+        noteViolation(by: connection.peerID)
         logger.warning("\(error.message); the connection with \(connection.address) ends")
         connection.close()
+    }
+
+    /// A peer broke a promise: it forged, it gave wrong leaves, it does not have what it claims.
+    ///
+    /// Replayed receipts are none: they change nothing, and honest ones come twice where
+    /// connections break.
+    func noteViolation(by peer: PeerID) {
+        let seconds = time()
+        change { $0.ledger.violated(peer, at: seconds) }
     }
 
     // MARK: Time

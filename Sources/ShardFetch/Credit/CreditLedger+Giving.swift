@@ -9,6 +9,8 @@ extension CreditLedger {
         case counted
         /// Nothing new: an older one, or the same again.
         case stale
+        /// A newer one that says less: it breaks a promise, and does not count.
+        case fallen
         /// Of another epoch, another creditor or another network.
         case foreign
         /// Another story under the same number; both are in the journal as evidence.
@@ -82,6 +84,12 @@ extension CreditLedger {
             guard accounts[peer]?.hasEquivocated == false else { return .equivocation }
             enter(peer, at: seconds, .equivocated(known, verified.signed))
             return .equivocation
+        }
+        if let known = known?.statement, receipt.sequence > known.sequence,
+            receipt.mills < known.mills || receipt.bytes < known.bytes
+        {
+            violated(peer, at: seconds)
+            return .fallen
         }
         guard receipt.mills > known?.statement.mills ?? .zero else { return .stale }
         enter(peer, at: seconds, .receipted(verified.signed))

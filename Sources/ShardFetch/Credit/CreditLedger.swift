@@ -183,11 +183,15 @@ package struct CreditLedger: Sendable {
 
     /// As much again as the peer gave this node lately, unless it broke its word.
     package func line(of account: CreditAccount, at seconds: Int) -> Mills {
+        isTrusted(account, at: seconds) ? min(account.gross, rules.lineMax) : .zero
+    }
+
+    /// Whether a peer has kept its word, as far as that still counts.
+    package func isTrusted(_ account: CreditAccount, at seconds: Int) -> Bool {
         let isViolator =
             account.violations > rules.violationsForgiven
             && seconds - account.violationAt < rules.violationSeconds
-        guard !account.isInDefault, !account.hasEquivocated, !isViolator else { return .zero }
-        return min(account.gross, rules.lineMax)
+        return !account.isInDefault && !account.hasEquivocated && !isViolator
     }
 
     /// What a peer can still be given for what it gave: balance and line, less what is promised.

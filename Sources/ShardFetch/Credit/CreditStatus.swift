@@ -31,6 +31,8 @@ package struct CreditStatus: Sendable, Codable {
         package let violations: Int
         /// Whether it signed two different receipts under one number.
         package let contradicts: Bool
+        /// Whether what it gave counts twice, as long as it keeps its word; else it has no line.
+        package let trusted: Bool
         /// Seconds since 1970.
         package let lastSeen: Int
     }
@@ -98,6 +100,7 @@ package struct CreditStatus: Sendable, Codable {
                 assignedIn: account.assignedIn.bytesAtBasePrice,
                 assignedOut: account.assignedOut.bytesAtBasePrice,
                 violations: account.violations, contradicts: account.hasEquivocated,
+                trusted: ledger.isTrusted(account, at: seconds),
                 lastSeen: account.lastSeen)
         }
         models = Self.models(sums, names: names)

@@ -263,6 +263,10 @@ package final class Donor: Sendable {
             }
             if verdict == .refused, let id = found.1?.peerID {
                 logger.info("peer \(id.short) does not have shard \(shard.index) that it claims")
+                node.credit.noteViolation(by: id)
+                if let blob = found.0?.id {
+                    node.credit.prices.refuted(id, .init(blob, shard.index))
+                }
             }
             let final = verdict
             state.withLock { $0.plan.audited(peer, shard, final, now: MonotonicClock.now) }

@@ -144,6 +144,7 @@ final class ConnectionRouter: PeerConnectionDelegate {
             return book.blame(culprit.peerID, host: host, now: now)
         }
         if let seconds = ban {
+            state.withLock { $0.credit }?.noteViolation(by: culprit.peerID)
             logger.warning(
                 """
                 peer \(culprit.peerID.short) at \(culprit.address) is left out for \
