@@ -143,8 +143,8 @@ extension CreditKeeper {
         case .fallen:
             logger.warning(
                 """
-                peer \(connection.peerID.label) signed for less than it had signed for before; that \
-                does not count
+                peer \(connection.peerID.label) signed for less than it had signed for before; \
+                that does not count
                 """)
         case .equivocation:
             whenKept { _ in }

@@ -49,8 +49,8 @@ extension CreditLedger {
         enter(peer, at: seconds, .wroteOff(isDefault: false))
     }
 
-    /// A peer broke a promise: a receipt that it forged, leaves that were wrong, a claim that it did
-    /// not keep.
+    /// A peer broke a promise: a receipt that it forged, leaves that were wrong, a claim that it
+    /// did not keep.
     package mutating func violated(_ peer: PeerID, at seconds: Int) {
         enter(peer, at: seconds, .violated)
     }
