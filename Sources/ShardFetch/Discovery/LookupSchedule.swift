@@ -5,6 +5,9 @@ package import PetalsCore
 /// At once when somebody begins to wait, then after one second, two, four and so on up to half a
 /// minute for as long as he waits. A topic that is served and could do with more peers is looked
 /// for once a minute. A value machine: time is an argument.
+///
+/// This is what a node needs, and goes to all sources alike. What a source may send for it is its
+/// own affair: `DHTSchedule` and `LocalSchedule` pace what goes out, announcements with lookups.
 package struct LookupSchedule: Sendable {
     static let firstPause: Instant = 1
     static let pauseMax: Instant = 30

@@ -111,6 +111,13 @@ final class World {
     func serve(
         _ state: String, at address: String = "127.0.0.1:0", _ more: String...
     ) async throws -> Relay {
+        try await serve(state, at: address, with: more)
+    }
+
+    /// The same with a list of arguments.
+    func serve(
+        _ state: String, at address: String = "127.0.0.1:0", with more: [String]
+    ) async throws -> Relay {
         count += 1
         let child = try start(
             ["petalsfs", "serve", "--state", path(state), "--listen", address, "-vv"] + more,
