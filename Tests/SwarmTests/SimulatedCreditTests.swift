@@ -10,13 +10,12 @@ import Testing
 struct SimulatedCreditTests {
     #if DEBUG
         private static let attacks = Attack.all.filter { !$0.isLong }
-        private static let undefended = [12, 22]
         private static let part = 0.1
     #else
         private static let attacks = Attack.all
-        private static let undefended = [12, 13, 14, 16, 22]
         private static let part = 1.0
     #endif
+    private static let undefended = [12, 13, 14, 16, 22]
 
     @Test(
         "An attack stays within its bounds", .timeLimit(.minutes(10)),
