@@ -147,7 +147,7 @@ let package = Package(
         .executableTarget(
             name: "PetalsSimulation",
             dependencies: [
-                "PetalsCore", "ShardFetch", "PetalsTesting",
+                "PetalsCore", "PetalsCodec", "ShardFetch", "PetalsTesting",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),

@@ -12,6 +12,7 @@
 //   Keeping/   donors keep thousands of shards while nodes come and go: `DonationPlan`
 //   Meeting/   what finding each other costs a node, in swarms of up to 100,000
 //   Credit/    attacks on credit: ledgers and upload plans of honest nodes and of others
+//   Reading/   readers of one file among holders that lie, are slow, or surround them
 //   Report/    figures, targets, and the commands
 //
 // scripts/simulate runs it and makes tables and a picture; SwarmTests uses it as a library and

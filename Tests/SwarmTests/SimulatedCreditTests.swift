@@ -15,6 +15,7 @@ struct SimulatedCreditTests {
         private static let attacks = Attack.all
         private static let part = 1.0
     #endif
+    private static let undefended = [12, 13, 14, 16, 22]
 
     @Test(
         "An attack stays within its bounds", .timeLimit(.minutes(10)),
@@ -30,6 +31,15 @@ struct SimulatedCreditTests {
                 measure.isMet,
                 "seed \(seed), \(outcome.name): \(measure.what) is \(measure.value)")
         }
+    }
+
+    /// Each of these shows something: without what petalsfs does against it, a target is missed.
+    @Test("An attack succeeds where nothing is done against it", arguments: undefended)
+    func undefended(number: Int) throws {
+        let attack = try #require(Attack.all.first { $0.number == number })
+        let seed: UInt64 = 1
+        let outcome = try attack.run(.init(seed: seed, part: Self.part, isDefended: false))
+        #expect(outcome.measures.contains { !$0.isMet }, "seed \(seed), \(outcome.name)")
     }
 
     /// A measure that is no number, or on the wrong side, is not met.

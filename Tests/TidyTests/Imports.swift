@@ -34,8 +34,8 @@ enum Imports {
             "ArgumentParser", "NIO",
         ],
         "PetalsSimulation": [
-            "PetalsCore", "ShardFetch", "PetalsTesting", "ArgumentParser", "DequeModule",
-            "HeapModule",
+            "PetalsCore", "PetalsCodec", "ShardFetch", "PetalsTesting", "ArgumentParser",
+            "DequeModule", "HeapModule",
         ],
     ]
 

@@ -8,9 +8,11 @@ internal import ShardFetch
 extension Attack {
     static let forgeries = Attack(10, "receipts forged, replayed, overtaken, told twice") { scale in
         var property = CreditProperty(seed: scale.seed)
-        property.run(scale.count(1_000_000, least: 20_000))
+        let operations = scale.count(1_000_000, least: 20_000)
+        property.run(operations)
         return (
             [
+                Measure("operations", Double(property.operations), atLeast: Double(operations)),
                 Measure(
                     "what belongs to nobody in the end",
                     Double(property.imbalance.rawValue.magnitude), atMost: 0, "mills"),

@@ -2,7 +2,7 @@ internal import PetalsCore
 internal import PetalsTesting
 internal import ShardFetch
 
-// Rarity that is made up, and junk that is rare by construction: attacks 11, 22.
+// Rarity that is made up: attack 11.
 
 extension Attack {
     /// A market of shards with real books of rarity and credit.
@@ -84,97 +84,5 @@ extension Attack {
                     100 * (hostile.gain / max(1, honest.gain) - 1), atMost: 10, "%"),
             ], honest.violations + hostile.violations
         )
-    }
-
-    static let junk = Attack(22, "1,000 junk models, wanted by 100 Sybils") { scale in
-        var generator = scale.generator
-        let donors = scale.count(40, least: 10)
-        let seconds = CreditMarket.epoch
-        let publisher = AddressBook.peerID(1)
-        let models = scale.count(1000, least: 100)
-        var net = Mills.zero
-        var violations: [String] = []
-        var wasted = 0
-        var taken = 0
-        for donor in 0..<donors {
-            var ledger = CreditLedger(own: AddressBook.peerID(500 + donor), epoch: 1)
-            var demand = DemandBook()
-            var plan = try donationPlan(donor, real: 60)
-            // What is listed is kept, and what is not is never even looked at.
-            let listed = Set((0..<60).map(DonationPlan.Blob.init))
-            for wish in 0..<models {
-                let group = DemandBook.Group(AddressBook.peerID(10_000 + wish), 0)
-                let sybil = AddressBook.peerID(1000 + Int(generator.next() % 100))
-                ledger.met(sybil, group: "s", now: 0, at: seconds)
-                var tally = CreditTally(sybil)
-                let leaves = tally.give(1, of: &ledger, isContended: false, now: 0, at: seconds)
-                guard leaves > 0 else { continue }
-                tally.enter(in: &ledger, epoch: 1, now: 0, at: seconds)
-                let counts = demand.sent(
-                    group, to: sybil, standing: ledger.standing(of: sybil, at: seconds),
-                    price: 1000, at: seconds)
-                if counts {
-                    plan.demanded(
-                        Limits.leafBytes, of: .init(.init(wish % 60), ShardIndex(0)), now: 1)
-                }
-                // The clique gives the donor its junk, at what replication of it is worth.
-                ledger.received(
-                    bytes: 50_000_000,
-                    price: demand.replicationPrice(of: group, at: seconds), from: publisher,
-                    epoch: 1, now: 0, at: seconds)
-            }
-            for account in ledger.accounts.values { net += account.balance }
-            for action in fill(&plan) {
-                taken += 1
-                if !listed.contains(action.blob) { wasted += 1 }
-            }
-            if let fault = ledger.check() { violations.append(fault) }
-        }
-        return (
-            [
-                Measure(
-                    "the clique's credit", Double(net.rawValue), atMost: 0, "mills"),
-                Measure(
-                    "quota of junk", 100 * Double(wasted) / Double(max(1, taken)), atMost: 5,
-                    "%"),
-                Measure("shards that donors took", Double(taken), atLeast: 1),
-            ], violations
-        )
-    }
-
-    private static func donationPlan(_ number: Int, real: Int) throws -> DonationPlan {
-        let geometry = try BlobGeometry.standard(storedLength: 400_000_000)
-        var plan = DonationPlan(
-            own: .init(UInt64(number + 1)), secret: UInt64(number), quota: 2_000_000_000)
-        for blob in 0..<real {
-            plan.add(
-                .init(blob), id: AddressBook.peerID(20_000 + blob), geometry: geometry, now: 0)
-        }
-        plan.peerOpened(.init(900), domain: 900, now: 0)
-        for blob in 0..<real {
-            for shard in 0..<geometry.shardCount {
-                plan.claims(
-                    .init(900), .init(.init(blob), ShardIndex(shard)), isWhole: true, now: 0)
-            }
-        }
-        return plan
-    }
-
-    /// Has a plan take what it wants until it is full.
-    private static func fill(_ plan: inout DonationPlan) -> [DonationPlan.Shard] {
-        var taken: [DonationPlan.Shard] = []
-        for second in 2..<400 {
-            for action in plan.advance(now: Double(second)) {
-                switch action {
-                case .take(let shard, let way):
-                    plan.took(shard, way, now: Double(second))
-                    taken.append(shard)
-                case .audit(let peer, let shard):
-                    plan.audited(peer, shard, .proved, now: Double(second))
-                case .drop, .abandon: break
-                }
-            }
-        }
-        return taken
     }
 }

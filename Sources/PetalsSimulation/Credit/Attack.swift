@@ -42,10 +42,14 @@ package struct Attack: Sendable {
         package let seed: UInt64
         /// 1, or the part of the full size that is run.
         package let part: Double
+        /// Whether what petalsfs does against the attack is done; without it a target has to be
+        /// missed, or its attack shows nothing.
+        package let isDefended: Bool
 
-        package init(seed: UInt64, part: Double = 1) {
+        package init(seed: UInt64, part: Double = 1, isDefended: Bool = true) {
             self.seed = seed
             self.part = part
+            self.isDefended = isDefended
         }
 
         /// A number of things, at least as many as the case needs to mean anything.
@@ -94,6 +98,7 @@ extension Attack {
     /// All that there are, in the order of their numbers.
     package static let all: [Attack] = [
         sybils, numbers, oneNetwork, clique, contributor, riders, whitewashing, withheld, twice,
-        forgeries, rarity, flood, churn, unequal, hoarders, coldStart, crashes, junk,
+        forgeries, rarity, flippers, claimants, slowLoris, flood, eclipse, churn, unequal, hoarders,
+        coldStart, crashes, junk,
     ].sorted { $0.number < $1.number }
 }

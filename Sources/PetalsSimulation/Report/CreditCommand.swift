@@ -13,6 +13,9 @@ struct CreditCommand: ParsableCommand {
     @Option(help: "The part of the full size that is run.")
     var part = 1.0
 
+    @Flag(help: "Leave out the defence of attacks 12, 13, 14, 16 or 22, to see it missed.")
+    var undefended = false
+
     @Option(help: "The row of random numbers.")
     var seed: UInt64 = 1
 
@@ -21,7 +24,8 @@ struct CreditCommand: ParsableCommand {
             let numbers = Attack.all.map { String($0.number) }.joined(separator: ", ")
             throw PetalsError(.badInput, "there is no attack \(attack); there are \(numbers)")
         }
-        let outcome = try found.run(.init(seed: seed, part: part))
+        let outcome = try found.run(
+            .init(seed: seed, part: part, isDefended: !undefended))
         try Report.print(outcome, violations: outcome.violations)
     }
 }

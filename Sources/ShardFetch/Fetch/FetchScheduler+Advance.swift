@@ -69,6 +69,7 @@ extension FetchScheduler {
     private mutating func abandon(_ id: UInt32, _ request: Request, now: Instant) {
         let lastSign = max(request.sentAt, peers[request.peer]?.quietSince ?? 0)
         guard now - lastSign >= Self.requestSecondsMax else { return }
+        peers[request.peer]?.brokeClaim()
         drop(request: id, cancel: true)
     }
 

@@ -308,6 +308,7 @@ package struct FetchScheduler {
         case .busy, .unspecified:
             avoided[found.key, default: [:]][peer] = now + Self.busySeconds
         case .unknown, .notHeld, .badRequest, .broken:
+            peers[peer]?.brokeClaim()
             avoided[found.key, default: [:]][peer] = now + Self.avoidSeconds
         }
         askAgain(found.key)

@@ -28,6 +28,9 @@ package struct PeerModel: Sendable {
     /// When the peer last gave a sign of life while something was asked of it.
     private(set) var quietSince: Instant = 0
 
+    /// Times in a row that the peer refused what it had said that it holds, or never answered.
+    private(set) var brokenClaims = 0
+
     private var measured = false
     private var stretchStart: Instant?
     private var stretchBytes = 0
@@ -51,8 +54,14 @@ package struct PeerModel: Sendable {
             || outstandingBytes + bytes <= (bulk ? windowBytes : 2 * windowBytes)
     }
 
-    /// Seconds until so many more bytes are expected to be here.
+    /// Seconds until so many more bytes are expected to be here; longer, the oftener the peer broke
+    /// what it claimed.
     package func expectedSeconds(for bytes: Int) -> Instant {
+        answerSeconds(for: bytes) + doubtSeconds
+    }
+
+    /// The same of a peer that gives what it claims.
+    private func answerSeconds(for bytes: Int) -> Instant {
         latencyMean + Double(outstandingBytes + bytes) / rate
     }
 
@@ -60,6 +69,16 @@ package struct PeerModel: Sendable {
     func cost(ofSeconds seconds: Instant) -> Instant {
         let more = Double(ask - CreditTerms.basePrice) / Double(CreditTerms.basePrice)
         return seconds * (1 + Self.secondsPerPrice * max(0, more))
+    }
+
+    /// How much later than it says that a peer is expected, of which nothing came of what it
+    /// claimed: whoever claims everything and gives nothing is always quick, and was asked first.
+    ///
+    /// Nothing for the first time: cells are evicted while requests are on their way. From then on
+    /// twice as much each time, up to a minute, until it gives something. It only puts the peer
+    /// after others: whoever is the last to claim a cell is asked all the same.
+    private var doubtSeconds: Instant {
+        brokenClaims < 2 ? 0 : 0.125 * Double(1 << min(brokenClaims, 9))
     }
 
     /// Seconds for which so many bytes keep the peer's line busy at its best; nil before it was
@@ -70,7 +89,7 @@ package struct PeerModel: Sendable {
 
     /// Seconds after which an answer is later than this peer usually is.
     func patienceSeconds(for bytes: Int) -> Instant {
-        max(0.03, expectedSeconds(for: bytes) + 4 * latencyDeviation)
+        max(0.03, answerSeconds(for: bytes) + 4 * latencyDeviation)
     }
 
     mutating func asked(_ bytes: Int, now: Instant) {
@@ -86,6 +105,7 @@ package struct PeerModel: Sendable {
     mutating func delivered(_ bytes: Int, sentAt: Instant, now: Instant) {
         outstandingBytes = max(0, outstandingBytes - bytes)
         quietSince = now
+        brokenClaims = 0
         let sample = max(now - sentAt, 1e-6)
         latencyMin = measured ? min(latencyMin * 1.001, sample) : sample
         // The queue in front of a request is in `outstandingBytes / rate`; what is left is latency.
@@ -121,6 +141,9 @@ package struct PeerModel: Sendable {
         outstandingBytes = max(0, outstandingBytes - bytes)
         outstandingRequests = max(0, outstandingRequests - 1)
     }
+
+    /// The peer does not have what it claims, or does not answer at all.
+    mutating func brokeClaim() { brokenClaims = min(brokenClaims + 1, 64) }
 
     /// The peer kept a request waiting: think less of it.
     mutating func disappointed() {
