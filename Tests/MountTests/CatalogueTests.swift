@@ -274,7 +274,7 @@ extension MountTests {
             }
         }
 
-        /// The same delegation again changes nothing; a title that another catalogue has is refused.
+        /// The same delegation again changes nothing; the title of another catalogue is refused.
         private func expectAdoptedOnce(
             _ world: World, _ delegation: String, _ link: String
         ) async throws {

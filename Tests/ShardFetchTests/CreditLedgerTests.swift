@@ -98,8 +98,9 @@ import Testing
         var given = Mills.zero
         for step in 1...400 {
             let now = Double(step) / 10
-            ledger.gave(
-                bytes: Limits.leafBytes, leaf, to: peer, isSigned: true, now: now, at: Self.seconds)
+            ledger.post(
+                bytes: Limits.leafBytes, leaf, reserved: .zero, to: peer, isSigned: true, now: now,
+                at: Self.seconds)
             // Signed for as soon as the next one is on its way.
             if step > 1 {
                 _ = try ledger.take(receipt(step, given), now: now + 0.001, at: Self.seconds)

@@ -15,7 +15,7 @@ struct SimulatedCreditTests {
         private static let attacks = Attack.all
         private static let part = 1.0
     #endif
-    private static let undefended = [12, 13, 14, 16, 22]
+    private static let withDefence = [12, 13, 14, 16, 22]
 
     @Test(
         "An attack stays within its bounds", .timeLimit(.minutes(10)),
@@ -34,7 +34,7 @@ struct SimulatedCreditTests {
     }
 
     /// Each of these shows something: without what petalsfs does against it, a target is missed.
-    @Test("An attack succeeds where nothing is done against it", arguments: undefended)
+    @Test("An attack succeeds where nothing is done against it", arguments: withDefence)
     func undefended(number: Int) throws {
         let attack = try #require(Attack.all.first { $0.number == number })
         let seed: UInt64 = 1

@@ -218,18 +218,16 @@ extension NodeService {
         let manifest = entry.manifest
         let listed = entry.listing?.entry
         let row = entry.row
+        let metadata = manifest?.metadata ?? listed?.metadata
+        let size: Int = manifest?.size ?? listed?.size ?? 0
+        let stored: Int = manifest?.storedSize ?? storedSize(entry)
         let isDonated: Bool = row.origin == .held && row.shards?.isEmpty == true
         return ModelSummary(
-            name: entry.row.name, origin: entry.row.origin.rawValue,
-            catalogue: entry.listing?.title,
-            donated: isDonated,
-            manifest: entry.row.manifestID.hex, pending: entry.isPending, pinned: entry.isPinned,
-            size: manifest?.size ?? listed?.size ?? 0,
-            stored: manifest?.storedSize ?? storedSize(entry),
-            cached: cachedSize(entry), files: manifest?.entries.count ?? 0,
-            format: manifest?.metadata.format ?? listed?.metadata.format ?? "",
-            license: manifest?.metadata.license ?? listed?.metadata.license ?? "",
-            check: entry.row.check?.rawValue, parity: parity(entry),
+            name: row.name, origin: row.origin.rawValue, catalogue: entry.listing?.title,
+            manifest: row.manifestID.hex, donated: isDonated, pending: entry.isPending,
+            pinned: entry.isPinned, size: size, stored: stored, cached: cachedSize(entry),
+            files: manifest?.entries.count ?? 0, format: metadata?.format ?? "",
+            license: metadata?.license ?? "", check: row.check?.rawValue, parity: parity(entry),
             changedFiles: changedFiles(of: entry))
     }
 

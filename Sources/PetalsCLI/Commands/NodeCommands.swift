@@ -298,6 +298,11 @@ struct Status: AsyncParsableCommand {
         Terminal.print(
             "memory   \(ByteCount(node.memoryHot)) waiting to be read, "
                 + "\(ByteCount(node.memoryUnderWay)) under way, of \(ByteCount(node.memoryLimit))")
+        showNetwork(node)
+    }
+
+    /// Where peers come from, and those that are connected.
+    private func showNetwork(_ node: NodeStatus) {
         for source in node.sources {
             Terminal.print(
                 "source   \(source.origin): \(source.known) known, \(source.dialled) dialled, "
@@ -311,10 +316,11 @@ struct Status: AsyncParsableCommand {
         }
         for peer in node.peers {
             Terminal.print(
-                "peer     \(PeerID.label(of: peer.id)) \(peer.dialled ? "at" : "from") \(peer.address)"
-                    + (peer.origin.map { ", \($0)" } ?? ""))
+                "peer     \(PeerID.label(of: peer.id)) \(peer.dialled ? "at" : "from") "
+                    + peer.address + (peer.origin.map { ", \($0)" } ?? ""))
         }
     }
+
     private func show(_ donation: DonationStatus) {
         Terminal.print(
             "donation \(ByteCount(donation.used)) of \(ByteCount(donation.quota)) in "

@@ -1,8 +1,8 @@
 internal import ArgumentParser
 internal import PetalsCore
 
-/// The rule of exit codes: 2 for what the command line alone shows to be wrong, whatever the machine,
-/// the state folder and the peers are; 1 for what was understood and could not be done.
+/// The rule of exit codes: 2 for what the command line alone shows to be wrong, whatever the
+/// machine, the state folder and the peers are; 1 for what was understood and could not be done.
 ///
 /// So a link that is cut off is 2, and a link that nobody answers for is 1. What a command was
 /// given is read before anything is opened or made.
