@@ -78,7 +78,10 @@ extension MountTests {
                 for relay in relays { relay.child.send(SIGSTOP) }
                 let file = mounted.path(swarm.name)
                 let reader = try world.start(["sha256sum", file])
-                try await world.waitForWant("reader")
+                // For a cell or, where it had not come yet, for the descriptor.
+                try await World.wait("the read to wait") {
+                    try await !world.status("reader").waiting.isEmpty
+                }
                 let listing = try await world.run("ls", "-l", mounted.directory)
                 #expect(listing.output.contains("\(swarm.report.size)"), listing.told)
                 let size = try await world.run("stat", "-c", "%s %a", file)

@@ -45,9 +45,11 @@ struct ClaimTests {
     /// Doubt puts a peer after others; where there are no others it is asked at once.
     @Test func theLastWhoClaimsIsAsked() throws {
         var swarm = try swarm()
-        let peer = swarm.join(
-            .refusing(.notHeld), latency: 0.001, rate: 100e6,
-            holds: [ShardIndex(0): CellBitmap(cellCount: 80, complete: true)])
+        let peer = swarm.join(latency: 0.001, rate: 100e6, shards: [0])
+        swarm.want([swarm.cell(0, 79)], .demand)
+        swarm.run(until: 1)
+        #expect(swarm.wanted.isEmpty, "the hashes of the shard are here")
+        swarm.peers[peer]?.manner = .refusing(.notHeld)
         for row in 0..<20 {
             swarm.want([swarm.cell(0, row)], .demand)
             swarm.run(until: swarm.now + 0.1)

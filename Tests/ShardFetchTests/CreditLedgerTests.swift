@@ -191,7 +191,9 @@ import Testing
         func quantum(isContended: Bool) -> Int? {
             ledger.terms(for: peer, isContended: isContended, at: Self.seconds)?.quantum
         }
-        #expect(quantum(isContended: false) == 256 << 10)
+        let window = ledger.window(of: peer, isContended: false, at: Self.seconds)
+        #expect(window.bytesAtBasePrice >> 10 == 6561)
+        #expect(quantum(isContended: false) == window.bytesAtBasePrice / 4)
         #expect(quantum(isContended: true) == 128 << 10, "of a stranger's window, the half")
     }
 

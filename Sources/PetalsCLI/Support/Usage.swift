@@ -9,7 +9,7 @@ internal import PetalsCore
 enum Usage {
     /// Reads what was given on the command line, or on standard input in its place.
     ///
-    /// - Parameter option: what to name first, where the sentence does not say whose value is wrong.
+    /// - Parameter option: what to name first, where the sentence does not say whose value it is.
     /// - Throws: `ValidationError` in the place of `PetalsError`, whose sentence it keeps.
     static func check<Value>(
         _ option: String? = nil, _ read: () throws -> Value

@@ -11,8 +11,8 @@ internal import ShardFetch
 /// Donors follow one catalogue, into which the clique tries to bring its models: by heads that it
 /// signs in the owner's name, by delegations that it made up or that are over, by another log under
 /// the owner's head. `CatalogueSigning` decides what of that is listed, and `DonationPlan` what of
-/// that is kept. Some donors were deceived, and follow the clique's own catalogue beside the other:
-/// they keep junk, and `DemandBook` decides what the copies are worth. They sign receipts for these,
+/// that is kept. Some donors were deceived, and follow the clique's own catalogue as well: they
+/// keep junk, and `DemandBook` decides what the copies are worth. They sign receipts for these,
 /// which the clique's ledger takes.
 private struct JunkTrial {
     static let modelsReal = 60

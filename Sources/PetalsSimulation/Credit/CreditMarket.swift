@@ -239,7 +239,7 @@ final class CreditMarket {
     /// age, give up what is late, and look whether who waits has room after all.
     private func look() {
         for server in nodes where server.manner.serves(now) {
-            for number in server.blocked.sorted() where nodes[number].manner.signs(now) {
+            for number in server.tallies.keys.sorted() where nodes[number].manner.signs(now) {
                 sign(nodes[number], server)
             }
             for action in server.look(now: now, at: seconds) {

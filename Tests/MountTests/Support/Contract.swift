@@ -122,9 +122,15 @@ struct StatusReport: Decodable {
         let wantedCells: Int
     }
 
+    struct Waiting: Decodable {
+        let name: String
+        let reads: Int
+    }
+
     let state: String
     let mount: String?
     let node: Node?
+    let waiting: [Waiting]
     let store: [String: Int]
     let cacheSize: Int?
     let cacheFree: Int
