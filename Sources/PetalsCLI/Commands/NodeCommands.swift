@@ -288,8 +288,7 @@ struct Status: AsyncParsableCommand {
         Terminal.print("upload   \(node.upload.text)")
         for file in status.waiting {
             Terminal.print(
-                "waiting  \(counted(file.reads, "read")) of \(file.name): "
-                    + file.lacks)
+                "waiting  \(counted(file.reads, "read")) of \(file.name): \(file.lacks)")
         }
         for model in status.waitingManifests {
             Terminal.print("waiting  the manifest of \(model.name): \(model.lacks)")

@@ -71,10 +71,12 @@ extension Attack {
 
     /// Reads at random places, one after the other with pauses.
     private static func readAtRandom(
-        _ scale: Scale, _ manners: [ReadingHolder.Manner]
+        _ scale: Scale, _ manners: [ReadingHolder.Manner], connectionTenths: Int = 10
     ) throws -> ReadingWorld {
         let seconds = readingSeconds(scale)
-        let world = try ReadingWorld(scenario(scale, manners, thinkSeconds: 0.05))
+        var scenario = scenario(scale, manners, thinkSeconds: 0.05)
+        scenario.connections = scenario.connections * connectionTenths / 10
+        let world = try ReadingWorld(scenario)
         world.run(until: seconds / 10, counting: false)
         world.run(until: seconds, counting: true)
         return world
@@ -92,12 +94,8 @@ extension Attack {
             }
         }
         // The same honest holders, and nobody else.
-        var alone = scenario(scale, manners.filter { !$0.isHostile }, thinkSeconds: 0.05)
-        alone.connections = alone.connections * 7 / 10
-        let seconds = readingSeconds(scale)
-        let clean = try ReadingWorld(alone)
-        clean.run(until: seconds / 10, counting: false)
-        clean.run(until: seconds, counting: true)
+        let clean = try readAtRandom(
+            scale, manners.filter { !$0.isHostile }, connectionTenths: 7)
         let hostile = try readAtRandom(scale, manners)
         let reads = Double(max(1, hostile.figures.seconds.count))
         let waiting = Double(hostile.figures.waitedOnHostile) / reads

@@ -181,9 +181,7 @@ extension ReadingWorld {
         _ reader: ReadingNode, _ id: UInt32, _ peer: PeerConnection.ID, _ address: CellAddress,
         _ leaves: Range<Int>, by number: Int
     ) {
-        var start = leaves.lowerBound
-        while start < leaves.upperBound {
-            let part = start..<min(start + Limits.bulkFrameLeavesMax, leaves.upperBound)
+        for part in leaves.parts(of: Limits.bulkFrameLeavesMax) {
             frames[nextFrame] = frame(
                 reader, id, peer, address, part, by: holders[number].manner)
             let parcel = Lines.Parcel(
@@ -193,7 +191,6 @@ extension ReadingWorld {
             if let free = lines.send(parcel, now: queue.now) {
                 queue.schedule(.lineFree(number, cuts: lines.cuts(number)), at: free)
             }
-            start = part.upperBound
         }
     }
 
@@ -203,9 +200,7 @@ extension ReadingWorld {
         _ leaves: Range<Int>, by number: Int, way: Instant
     ) {
         let rate = lines.upload(number) / ReadingHolder.slowness
-        var start = leaves.lowerBound
-        while start < leaves.upperBound {
-            let part = start..<min(start + Limits.bulkFrameLeavesMax, leaves.upperBound)
+        for part in leaves.parts(of: Limits.bulkFrameLeavesMax) {
             let free =
                 max(holders[number].busyUntil, queue.now)
                 + Double(part.count * Limits.leafBytes) / rate
@@ -213,7 +208,6 @@ extension ReadingWorld {
             queue.schedule(
                 .arrived(frame(reader, id, peer, address, part, by: .honest)),
                 at: free + ReadingHolder.slowness * way)
-            start = part.upperBound
         }
     }
 

@@ -171,15 +171,9 @@ extension ReadingWorld {
             to: addresses.peerID(of: reader.line), on: id, topics: [blob.id: Self.topic],
             now: now, using: &generator, mayHear: { _ in true })
         guard let told, reader.exchange.admit(from: id, now: now) else { return }
-        let hints = told.flatMap { peer -> [PeerHint] in
-            guard let address = IPAddress(peer.address) else { return [] }
-            return peer.topics.map {
-                PeerHint(topic: $0, endpoint: SocketEndpoint(address, port: peer.port))
-            }
-        }
         queue.schedule(
             .found(
-                reader.number, hints, .exchange,
+                reader.number, told.flatMap(\.hints), .exchange,
                 teller: addresses.address(of: eclipse.friend)),
             after: spreadLatency(eclipse.friend, reader.line))
     }

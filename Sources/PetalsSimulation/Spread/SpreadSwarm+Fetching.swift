@@ -68,9 +68,7 @@ extension SpreadSwarm {
         // A frame on a fast line is as large as what leaves in 20 ms (`DrainRate`).
         let isFast = lines.upload(other) * 0.02 >= Double(Limits.cellBytes)
         let step = isFast ? Limits.leavesPerCell : Limits.bulkFrameLeavesMax
-        var start = leaves.lowerBound
-        while start < leaves.upperBound {
-            let part = start..<min(start + step, leaves.upperBound)
+        for part in leaves.parts(of: step) {
             frames[nextFrame] = Frame(
                 request: id, connection: peer, key: key, leaves: LeafSet(part))
             let parcel = Lines.Parcel(
@@ -80,7 +78,6 @@ extension SpreadSwarm {
             if let free = lines.send(parcel, now: queue.now) {
                 queue.schedule(.lineFree(other, cuts: lines.cuts(other)), at: free)
             }
-            start = part.upperBound
         }
     }
 

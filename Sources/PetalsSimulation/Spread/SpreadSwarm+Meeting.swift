@@ -168,15 +168,10 @@ extension SpreadSwarm {
                 violations.append("node \(node.number) told \(other) of others too often")
                 continue
             }
-            let hints = told.flatMap { peer -> [PeerHint] in
-                guard let address = IPAddress(peer.address) else { return [] }
-                return peer.topics.map {
-                    PeerHint(topic: $0, endpoint: SocketEndpoint(address, port: peer.port))
-                }
-            }
             queue.schedule(
                 .found(
-                    other, hints, .exchange, teller: addresses.address(of: node.number)),
+                    other, told.flatMap(\.hints), .exchange,
+                    teller: addresses.address(of: node.number)),
                 after: spreadLatency(node.number, other))
         }
     }

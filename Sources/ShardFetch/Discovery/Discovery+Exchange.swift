@@ -44,12 +44,8 @@ extension Discovery {
         guard isAdmitted else {
             return node.logger.debug("\(connection.peerID.label) tells of others too often")
         }
-        let hints = peers.flatMap { peer -> [PeerHint] in
-            guard let address = IPAddress(peer.address) else { return [] }
-            let endpoint = SocketEndpoint(address, port: peer.port)
-            return peer.topics.map { PeerHint(topic: $0, endpoint: endpoint) }
-        }
-        found(hints, from: .exchange, teller: IPAddress(parsing: connection.host))
+        found(
+            peers.flatMap(\.hints), from: .exchange, teller: IPAddress(parsing: connection.host))
     }
 }
 

@@ -13,6 +13,15 @@ package struct PeerHint: Hashable, Sendable {
     }
 }
 
+extension ControlMessage.ExchangedPeer {
+    /// What a peer that was told of comes to: one hint for each topic; none without an address.
+    package var hints: [PeerHint] {
+        guard let address = IPAddress(address) else { return [] }
+        let endpoint = SocketEndpoint(address, port: port)
+        return topics.map { PeerHint(topic: $0, endpoint: endpoint) }
+    }
+}
+
 /// How this node learnt of an address.
 package enum PeerOrigin: String, Hashable, Sendable, Codable, CaseIterable {
     /// A person named it: `--peer`, or the link.

@@ -20,22 +20,17 @@ extension Node {
                 lacks: "its descriptor is missing, and no peer that is connected has it "
                     + "(\(engine.connected)); start a holder, or name one with --peer")
         }
-        return (opening + engine.waiting()).sorted {
-            $0.blob.bytes.lexicographicallyPrecedes($1.blob.bytes)
-        }
+        return (opening + engine.waiting()).sorted { $0.blob < $1.blob }
     }
-}
 
-extension Node {
     /// What a manifest that somebody waits for lacks; nil where nobody waits for it.
     package func lacks(manifest id: ManifestID) -> String? {
         let isWanted = discovery.needs.keys.contains { need in
             if case .model(let wanted, _) = need { wanted == id } else { false }
         }
         guard isWanted else { return nil }
-        let asked = engine.connected
-        return "no peer that is connected has it (\(asked)); start a node that does, or name one "
-            + "with --peer"
+        return "no peer that is connected has it (\(engine.connected)); start a node that does, or "
+            + "name one with --peer"
     }
 
     /// The peers that are connected, for people.

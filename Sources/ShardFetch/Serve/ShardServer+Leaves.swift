@@ -189,10 +189,7 @@ extension ShardServer {
         let step = request.bulk ? bulkLeaves : Limits.leavesPerCell
         var frames: [(ByteBuffer, Int)] = []
         do throws(PetalsError) {
-            for start in stride(
-                from: request.leaves.lowerBound, to: request.leaves.upperBound, by: step)
-            {
-                let part = start..<min(start + step, request.leaves.upperBound)
+            for part in request.leaves.parts(of: step) {
                 let frame = try FrameEncoder.data(
                     answering: request.request, address, leaves: part, from: blob)
                 guard let frame else { return .failure(RefusalError(reason: .notHeld)) }
