@@ -106,6 +106,13 @@ extension Swarms {
                 }
                 let holder = try await swarm.start(peers: [server])
                 let session = try await holder.node.open(blob.id, relayKey: blob.relayKey)
+                // Another work gets one of them, too, and ends first.
+                session.beginCopying([blob.shards[0]])
+                session.beginCopying([blob.shards[0]])
+                session.endCopying([blob.shards[0]])
+                #expect(session.isCopied(blob.shards[0]) && !session.isCopied(blob.shards[1]))
+                session.endCopying([blob.shards[0]])
+                #expect(!session.isCopied(blob.shards[0]))
                 try await holder.node.fetchCopies(session, shards: blob.shards) { _ in }
                 #expect(session.copies.load(ordering: .relaxed) == 0)
                 try await expectEven(server, holder, bytes: Self.bytes(blob, blob.shards), .zero)

@@ -13,8 +13,9 @@ package final class BlobSession: Sendable {
     /// Shards of the blob that are being rebuilt for others: what comes for that alone is not
     /// stored.
     let rebuilds = Atomic<Int>(0)
-    /// Shards that are being got for others, and how many works get some.
-    let copied = Mutex<Set<ShardIndex>>([])
+    /// Shards that are being got for others, each with how many works get it.
+    private let copied = Mutex<[ShardIndex: Int]>([:])
+    /// How many works get some, so that a look at most blobs needs no lock.
     let copies = Atomic<Int>(0)
     /// Whether a donor wants to know who holds anything of it.
     let isWatched = Atomic<Bool>(false)
@@ -31,15 +32,25 @@ package final class BlobSession: Sendable {
 
     /// Has what comes of some shards count as copies for others.
     func beginCopying(_ shards: [ShardIndex]) {
-        copied.withLock { $0.formUnion(shards) }
+        copied.withLock { copied in
+            for shard in shards { copied[shard, default: 0] += 1 }
+        }
         copies.wrappingAdd(1, ordering: .relaxed)
     }
 
     /// The same is over.
     func endCopying(_ shards: [ShardIndex]) {
         copies.wrappingSubtract(1, ordering: .relaxed)
-        copied.withLock { $0.subtract(shards) }
+        copied.withLock { copied in
+            for shard in shards {
+                let left = (copied[shard] ?? 0) - 1
+                copied[shard] = left > 0 ? left : nil
+            }
+        }
     }
+
+    /// Whether any work gets a shard for others.
+    func isCopied(_ shard: ShardIndex) -> Bool { copied.withLock { $0[shard] != nil } }
 
     func key(_ address: CellAddress) -> FetchScheduler.CellKey {
         FetchScheduler.CellKey(blob: handle, address: address)

@@ -33,7 +33,7 @@ extension FetchEngine {
         _ key: FetchScheduler.CellKey, _ session: BlobSession, in state: State
     ) -> Bool {
         guard session.copies.load(ordering: .relaxed) > 0 else { return false }
-        if session.copied.withLock({ $0.contains(key.address.shard) }) { return true }
+        if session.isCopied(key.address.shard) { return true }
         return session.rebuilds.load(ordering: .relaxed) > 0
             && state.scheduler.jobs[key]?.wanted.isEmpty == true
     }
