@@ -29,8 +29,13 @@ struct Credits: AsyncParsableCommand {
     }
 
     private func show(_ credits: CreditStatus) {
-        Terminal.print("earned   \(ByteCount(credits.earned)) given to peers")
-        Terminal.print("spent    \(ByteCount(credits.spent)) received from peers")
+        // What is rare earns and costs more than its bytes, and copies less.
+        let given = credits.models.reduce(0) { $0 + $1.given }
+        let received = credits.models.reduce(0) { $0 + $1.received }
+        Terminal.print(
+            "earned   \(ByteCount(credits.earned)), for \(ByteCount(given)) given to peers")
+        Terminal.print(
+            "spent    \(ByteCount(credits.spent)), for \(ByteCount(received)) received from peers")
         Terminal.print(
             "balance  peers owe \(ByteCount(credits.owedToThis)), this node owes "
                 + "\(ByteCount(credits.owedByThis))")
