@@ -22,12 +22,11 @@ package struct Digest: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// Builds a digest from exactly 32 bytes; nil for any other number.
     package init?(_ bytes: some Collection<UInt8>) {
         guard bytes.count == Self.byteCount else { return nil }
-        var rest = bytes[...]
-        func word() -> UInt64 {
-            defer { rest = rest.dropFirst(8) }
-            return rest.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
-        }
-        self.init(words: (word(), word(), word(), word()))
+        // Copied once as a whole: byte by byte, a collection of another module costs thousands of
+        // instructions.
+        let copy = Array(bytes)
+        // SAFETY: bytes seen as bytes, for as long as the copy lives.
+        unsafe self.init(copy.span.bytes)
     }
 
     /// Reads the 32 bytes of `span` from `offset`; nil where it is too short.

@@ -193,7 +193,7 @@ import Testing
         }
         let window = ledger.window(of: peer, isContended: false, at: Self.seconds)
         #expect(window.bytesAtBasePrice >> 10 == 6561)
-        #expect(quantum(isContended: false) == window.bytesAtBasePrice / 4)
+        #expect(quantum(isContended: false) == window.bytesAtBasePrice / 2)
         #expect(quantum(isContended: true) == 128 << 10, "of a stranger's window, the half")
     }
 

@@ -111,14 +111,12 @@ import Testing
             meter.note(received: count * Limits.leafBytes, leaves(count))
         }
         // Before the peer has said what it wants, none is.
-        #expect(!note(1000) && !meter.isHalfDue)
+        #expect(!note(1000))
         meter.noteReceipt(over: meter.sums.received)
         meter.take(try terms(quantum: 8 * Limits.leafBytes))
-        #expect(!meter.isHalfDue && !note(3) && !meter.isHalfDue)
-        #expect(!note(1) && meter.isHalfDue)
-        #expect(!note(3) && note(1) && note(1))
+        #expect(!note(7) && note(1) && note(1))
         meter.noteReceipt(over: meter.sums.received)
-        #expect(!meter.isHalfDue && !note(7) && note(1))
+        #expect(!note(7) && note(1))
         #expect(meter.sums.receivedBytes == 1017 * Limits.leafBytes)
     }
 

@@ -24,25 +24,19 @@ extension CreditKeeper {
             blobs[blob] = row
         }
         if connection.credit.note(received: bytes, mills) {
-            sendReceipt(to: connection, halfIsEnough: false)
+            sendReceipt(to: connection)
         }
     }
 
-    /// Requests went to a peer: a receipt of what has come goes with them, if it is worth it.
-    func requested(of connection: PeerConnection) {
-        if connection.credit.isHalfDue { sendReceipt(to: connection, halfIsEnough: true) }
-    }
-
     /// Signs and sends a receipt, where one is due.
-    func sendReceipt(to connection: PeerConnection, halfIsEnough: Bool) {
+    func sendReceipt(to connection: PeerConnection) {
         let (now, seconds) = (MonotonicClock.now, time())
         let (receipt, hasToWait) = change { state -> (Receipt?, Bool) in
             guard let terms = state.meetings[connection.id]?.terms else { return (nil, false) }
             let quantum = max(terms.quantum, CreditMeter.quantumMin)
             state.enter(connection.id, now: now, at: seconds)
             let receipt = state.ledger.dueReceipt(
-                to: connection.peerID, quantum: halfIsEnough ? quantum / 2 : quantum, now: now,
-                at: seconds)
+                to: connection.peerID, quantum: quantum, now: now, at: seconds)
             if receipt != nil, let entered = state.meetings[connection.id]?.tally.entered.received {
                 connection.credit.noteReceipt(over: entered)
             }

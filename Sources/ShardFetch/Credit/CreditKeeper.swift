@@ -16,7 +16,7 @@
 // The walk of a cell that is sent: the server asks the connection's meter, which has room or not;
 // where it has none, the request waits at the front of its queue until a receipt makes some. The
 // walk of a leaf that comes: it is checked, counted on the meter, and when a quantum is full the
-// sum is entered, signed and sent; or with the next request, or after two seconds.
+// sum is entered, signed and sent, with whatever goes to that peer then; or after two seconds.
 //
 // Books are on the disk before what follows from them leaves this node, where that matters: before
 // a number of a receipt is used, and before a claim changes hands. The rest is written when 16 MiB
@@ -213,7 +213,7 @@ final class CreditKeeper: Sendable {
             return (actions, state.meetings.values.map(\.connection))
         }
         for connection in connections {
-            sendReceipt(to: connection, halfIsEnough: false)
+            sendReceipt(to: connection)
             retellTerms(connection)
         }
         for action in actions { carryOut(action, among: connections) }

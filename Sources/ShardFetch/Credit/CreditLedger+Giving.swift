@@ -115,10 +115,8 @@ extension CreditLedger {
         let open = window(of: peer, isContended: false, at: seconds).bytesAtBasePrice
         let window = min(max(open, Limits.leafBytes), Limits.requestedBytesPerPeerMax)
         let least = self.window(of: peer, isContended: isContended, at: seconds).bytesAtBasePrice
-        // A quarter is signed while the others are on their way; of a small one a half, since
-        // signatures cost more than they carry.
-        let quarter = max(window / 4, min(window / 2, Limits.cellBytes / 2))
-        let quantum = max(Limits.leafBytes, min(quarter, rules.quantumMax, least / 2))
+        // One half is signed while the other is on its way.
+        let quantum = max(Limits.leafBytes, min(window / 2, rules.quantumMax, least / 2))
         return CreditTerms(
             epoch: epoch, priceMax: priceMax, quantum: quantum, window: max(window, quantum))
     }

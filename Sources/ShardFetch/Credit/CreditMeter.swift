@@ -140,12 +140,6 @@ package final class CreditMeter: Sendable {
         return sum - receipted.load(ordering: .relaxed) >= quantum.load(ordering: .relaxed)
     }
 
-    /// Whether half of what a receipt is due for has come, so that it may go with a request.
-    var isHalfDue: Bool {
-        let open = received.load(ordering: .relaxed) - receipted.load(ordering: .relaxed)
-        return open > 0 && open >= quantum.load(ordering: .relaxed) / 2
-    }
-
     /// A receipt was made over what had come.
     func noteReceipt(over received: Int64) {
         receipted.store(received, ordering: .relaxed)

@@ -31,16 +31,16 @@ package struct CreditRules: Hashable, Sendable {
     package var windowMax = Mills(bytes: 16 << 20)
     /// Seconds that a receipt's way counts as at least, when windows grow with the line.
     ///
-    /// Windows then are at least a fifth of a second's bytes, and receipts at most twenty a second:
-    /// a signature and its check take as long as fetching some 30 KiB.
-    package var delayLeast: Instant = 0.1
+    /// Windows then grow to half a second's bytes, and receipts become four a second: a signature
+    /// and its check take as long as fetching some 100 KiB.
+    package var delayLeast: Instant = 0.25
     /// The part of a peer's funds that may be at risk, where others wait: one of so many.
     package var fundsPerWindow: Int64 = 8
     /// Bytes for which one receipt is enough, at most.
     ///
-    /// A quarter of the largest window: at 1 GB/s that is 250 signatures a second, two hundredths
-    /// of a core, and a receipt is back long before the other three quarters are sent.
-    package var quantumMax = 4 << 20
+    /// Half of the largest window: at 1 GB/s that is 125 signatures a second, three hundredths of a
+    /// core, and a receipt has 8 ms to come back before the other half is sent.
+    package var quantumMax = 8 << 20
     /// Seconds after which a receipt is due for whatever has come.
     package var receiptSeconds: Instant = 2
     /// Seconds behind that after which nothing more is sent.

@@ -297,10 +297,7 @@ package final class FetchEngine: Sendable {
                 }
             }
         }
-        for (connection, list) in messages.values {
-            connection.send(list)
-            credit.requested(of: connection)
-        }
+        for (connection, list) in messages.values { connection.send(list) }
     }
 
     /// Looks at the clock twenty times a second for as long as anything is wanted.
