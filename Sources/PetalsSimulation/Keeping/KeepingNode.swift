@@ -21,6 +21,8 @@ final class KeepingNode {
     let peer: DonationPlan.Peer
     let quota: Int
     var plan: DonationPlan
+    /// When it comes and goes: of its own, so that all policies meet the same luck.
+    var fate: SeededGenerator
     var isThere = true
     /// Counts comings and goings: what was under way before means nothing.
     var session = 0
@@ -50,6 +52,7 @@ final class KeepingNode {
         self.kind = kind
         self.isPublisher = isPublisher
         self.quota = quota
+        fate = SeededGenerator(seed: generator.next())
         peer = DonationPlan.Peer(generator.next())
         plan = DonationPlan(
             own: peer, secret: generator.next(), quota: quota, lineRate: lineRate, rules: rules)

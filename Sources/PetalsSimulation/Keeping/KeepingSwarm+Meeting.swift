@@ -21,7 +21,7 @@ extension KeepingSwarm {
         node.toldRoom = node.plan.room
         queue.schedule(
             .goes(node.number, session: node.session),
-            after: generator.decay(mean: scenario.sessions.presentMean))
+            after: node.fate.decay(mean: scenario.sessions.presentMean))
         meetOthers(node)
         advanceSoon(node, at: queue.now)
     }
@@ -44,7 +44,7 @@ extension KeepingSwarm {
         leave(node)
         queue.schedule(
             .comes(node.number, session: node.session),
-            after: generator.decay(mean: scenario.sessions.absentMean))
+            after: node.fate.decay(mean: scenario.sessions.absentMean))
     }
 
     private func leave(_ node: KeepingNode) {

@@ -148,9 +148,9 @@ package final class KeepingSwarm {
         node.toldRoom = node.plan.room
         // Not all at once: the first sessions are cut as if they had begun long ago.
         queue.schedule(
-            .goes(number, session: 0), after: generator.decay(mean: scenario.sessions.presentMean))
+            .goes(number, session: 0), after: node.fate.decay(mean: scenario.sessions.presentMean))
         if let mean = scenario.lifetimeMean {
-            queue.schedule(.goesForGood(number), after: generator.decay(mean: mean))
+            queue.schedule(.goesForGood(number), after: node.fate.decay(mean: mean))
         }
         advanceSoon(node, at: queue.now)
         return node
