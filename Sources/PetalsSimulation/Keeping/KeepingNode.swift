@@ -45,14 +45,14 @@ final class KeepingNode {
 
     init(
         _ number: Int, catalogue: Int, kind: Int, isPublisher: Bool, quota: Int, lineRate: Double,
-        rules: DonationPlan.Rules, using generator: inout SeededGenerator
+        rules: DonationPlan.Rules, fate: SeededGenerator?, using generator: inout SeededGenerator
     ) {
         self.number = number
         self.catalogue = catalogue
         self.kind = kind
         self.isPublisher = isPublisher
         self.quota = quota
-        fate = SeededGenerator(seed: generator.next())
+        self.fate = fate ?? SeededGenerator(seed: generator.next())
         peer = DonationPlan.Peer(generator.next())
         plan = DonationPlan(
             own: peer, secret: generator.next(), quota: quota, lineRate: lineRate, rules: rules)

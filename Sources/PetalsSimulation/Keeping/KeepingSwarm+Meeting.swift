@@ -86,8 +86,11 @@ extension KeepingSwarm {
         members[node.catalogue].removeAll { $0 == node.number }
         guard !node.isPublisher else { return }
         let line = scenario.population.lines[node.kind]
+        // From its own numbers, which no policy draws from.
+        let fate = SeededGenerator(seed: node.fate.next())
         let fresh = addNode(
-            node.catalogue, kind: node.kind, line: line, quota: node.quota, isPublisher: false)
+            node.catalogue, kind: node.kind, line: line, quota: node.quota, isPublisher: false,
+            fate: fate)
         meetOthers(fresh)
     }
 
