@@ -21,7 +21,7 @@ struct Prefetch: AsyncParsableCommand {
         let conductor = Conductor(
             options: common, network: try network.temporary(uploads),
             title: "fetching")
-        _ = try await conductor.perform(.prefetch(name: name, wait: wait))
+        try await conductor.carryOut(.prefetch(name: name, wait: wait))
     }
 }
 
@@ -46,7 +46,8 @@ struct Pin: AsyncParsableCommand {
         let conductor = Conductor(
             options: common, network: try network.temporary(uploads),
             title: "fetching")
-        guard case .kept(let model) = try await conductor.perform(.pin(name: name)) else { return }
+        let result = try await conductor.perform(.pin(name: name))
+        guard case .kept(let model) = result else { throw ControlResult.unexpected }
         if output.json { return try Output.printJSON(model) }
         Terminal.print("\(model.name): \(ByteCount(model.bytes)) pinned")
     }
@@ -69,7 +70,7 @@ struct Unpin: AsyncParsableCommand {
 
     func run() async throws {
         let result = try await Conductor(options: common).perform(.unpin(name: name))
-        guard case .kept(let model) = result else { return }
+        guard case .kept(let model) = result else { throw ControlResult.unexpected }
         if output.json { return try Output.printJSON(model) }
         Terminal.print("\(model.name): \(ByteCount(model.bytes)) pinned")
     }
@@ -93,7 +94,7 @@ struct Evict: AsyncParsableCommand {
     func run() async throws {
         let result = try await Conductor(options: common, title: "evicting")
             .perform(.evict(name: name))
-        guard case .evicted(let model) = result else { return }
+        guard case .evicted(let model) = result else { throw ControlResult.unexpected }
         if output.json { return try Output.printJSON(model) }
         Terminal.print(
             "\(model.name): \(ByteCount(model.bytes)) evicted, "

@@ -17,7 +17,7 @@ struct Verify: AsyncParsableCommand {
     func run() async throws {
         let result = try await Conductor(options: common, title: "verifying")
             .perform(.verify(name: name))
-        guard case .verified(let report) = result else { return }
+        guard case .verified(let report) = result else { throw ControlResult.unexpected }
         if output.json {
             try Output.printJSON(report)
         } else {

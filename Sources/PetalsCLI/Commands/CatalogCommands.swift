@@ -186,7 +186,7 @@ struct CatalogUnfollow: AsyncParsableCommand {
 
     func run() async throws {
         try Usage.check(catalogue: catalogue)
-        _ = try await Conductor(options: common).perform(
+        try await Conductor(options: common).carryOut(
             .catalogue(.unfollow(catalogue: catalogue)))
     }
 }
@@ -251,7 +251,8 @@ struct CatalogSigner: AsyncParsableCommand {
 
     func run() async throws {
         let result = try await Conductor(options: common).perform(.catalogue(.signer))
-        if case .text(let key) = result { Terminal.print(key) }
+        guard case .text(let key) = result else { throw ControlResult.unexpected }
+        Terminal.print(key)
     }
 }
 

@@ -12,7 +12,7 @@ struct CatalogList: AsyncParsableCommand {
 
     func run() async throws {
         let result = try await Conductor(options: common).perform(.catalogue(.list))
-        guard case .catalogues(let catalogues) = result else { return }
+        guard case .catalogues(let catalogues) = result else { throw ControlResult.unexpected }
         if output.json { return try Output.printJSON(catalogues) }
         guard !catalogues.isEmpty else {
             return Terminal.printError(
@@ -115,9 +115,7 @@ enum Catalogues {
         _ request: CatalogueRequest, _ common: CommonOptions
     ) async throws -> CatalogueDetails {
         let result = try await Conductor(options: common).perform(.catalogue(request))
-        guard case .catalogue(let details) = result else {
-            throw PetalsError(.unavailable, "the node gave another answer; restart it")
-        }
+        guard case .catalogue(let details) = result else { throw ControlResult.unexpected }
         return details
     }
 

@@ -24,7 +24,7 @@ struct Credits: AsyncParsableCommand {
 
     func run() async throws {
         let result = try await Conductor(options: common).perform(.credits)
-        guard case .credits(let credits) = result else { return }
+        guard case .credits(let credits) = result else { throw ControlResult.unexpected }
         if output.json { try Output.printJSON(credits) } else { show(credits) }
     }
 

@@ -54,9 +54,8 @@ struct Publish: AsyncParsableCommand {
             request.groupShards = n
         }
         let conductor = Conductor(options: common, title: "publishing")
-        guard case .published(let model) = try await conductor.perform(.publish(request)) else {
-            return
-        }
+        let result = try await conductor.perform(.publish(request))
+        guard case .published(let model) = result else { throw ControlResult.unexpected }
         if output.json { return try Output.printJSON(model) }
         Terminal.print("name    \(model.name)")
         Terminal.print("size    \(ByteCount(model.size)), stored \(ByteCount(model.stored))")
@@ -123,7 +122,7 @@ struct Add: AsyncParsableCommand {
                 .init(
                     link: text, name: name, peers: network.peers, timeout: timeout,
                     rules: try signatures.rules())))
-        guard case .model(let model) = result else { return }
+        guard case .model(let model) = result else { throw ControlResult.unexpected }
         if output.json { return try Output.printJSON(model) }
         Terminal.print(model.name)
     }
@@ -138,9 +137,8 @@ struct List: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        guard case .models(let models) = try await Conductor(options: common).perform(.list) else {
-            return
-        }
+        let result = try await Conductor(options: common).perform(.list)
+        guard case .models(let models) = result else { throw ControlResult.unexpected }
         if output.json { return try Output.printJSON(models) }
         guard !models.isEmpty else {
             return Terminal.printError(
@@ -174,7 +172,7 @@ struct Info: AsyncParsableCommand {
 
     func run() async throws {
         let result = try await Conductor(options: common).perform(.info(name: name))
-        guard case .details(let model) = result else { return }
+        guard case .details(let model) = result else { throw ControlResult.unexpected }
         if output.json { return try Output.printJSON(model) }
         let summary = model.summary
         Terminal.print("name       \(summary.name)")
@@ -213,7 +211,7 @@ struct Remove: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        _ = try await Conductor(options: common).perform(.remove(name: name))
+        try await Conductor(options: common).carryOut(.remove(name: name))
     }
 }
 

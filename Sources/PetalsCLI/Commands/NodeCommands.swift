@@ -110,7 +110,8 @@ struct Hold: AsyncParsableCommand {
             title: "fetching")
         let request = ControlRequest.HoldRequest(
             link: text, shards: chosen, peers: network.peers)
-        guard case .held(let model) = try await conductor.perform(.hold(request)) else { return }
+        let result = try await conductor.perform(.hold(request))
+        guard case .held(let model) = result else { throw ControlResult.unexpected }
         if output.json { return try Output.printJSON(model) }
         Terminal.print(
             "\(model.name): \(counted(model.shards, "shard")) of "
@@ -242,7 +243,7 @@ struct Status: AsyncParsableCommand {
     func run() async throws {
         repeat {
             let result = try await Conductor(options: common).perform(.status)
-            guard case .status(let status) = result else { return }
+            guard case .status(let status) = result else { throw ControlResult.unexpected }
             if output.json { try Output.printJSON(status) } else { show(status) }
             if watch { try await Task.sleep(for: .seconds(1)) }
         } while watch

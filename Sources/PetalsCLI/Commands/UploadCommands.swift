@@ -61,7 +61,7 @@ struct Limit: AsyncParsableCommand {
     func run() async throws {
         // Before the node is asked: what is wrong with it is the same everywhere.
         _ = try Usage.check { try UploadSchedule(limit: rate, times: times) }
-        _ = try await Conductor(options: common).perform(.limit(rate: rate, times: times))
+        try await Conductor(options: common).carryOut(.limit(rate: rate, times: times))
     }
 }
 

@@ -48,13 +48,19 @@ struct ControlClient {
                 "the node that uses this state folder does not answer on \(socketPath); it may be "
                     + "starting or stopping, try again")
         }
+        guard response.status == .ok else {
+            throw ControlResult.otherVersion("HTTP status \(response.status.code)")
+        }
         var pending: [UInt8] = []
         for try await chunk in response.body {
             pending.append(contentsOf: chunk.readableBytesView)
             while let end = pending.firstIndex(of: UInt8(ascii: "\n")) {
                 let line = Data(pending[..<end])
                 pending.removeSubrange(...end)
-                switch try JSONDecoder().decode(ControlEvent.self, from: line) {
+                guard let event = try? JSONDecoder().decode(ControlEvent.self, from: line) else {
+                    throw ControlResult.otherVersion("it is none of those known here")
+                }
+                switch event {
                 case .progress(let done, let total): progress(done, total)
                 case .note(let text): note(text)
                 case .result(let result): return result

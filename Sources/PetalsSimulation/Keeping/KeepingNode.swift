@@ -21,6 +21,8 @@ final class KeepingNode {
     let peer: DonationPlan.Peer
     let quota: Int
     var plan: DonationPlan
+    /// When it comes and goes: of its own, so that all policies meet the same luck.
+    var fate: SeededGenerator
     var isThere = true
     /// Counts comings and goings: what was under way before means nothing.
     var session = 0
@@ -43,13 +45,14 @@ final class KeepingNode {
 
     init(
         _ number: Int, catalogue: Int, kind: Int, isPublisher: Bool, quota: Int, lineRate: Double,
-        rules: DonationPlan.Rules, using generator: inout SeededGenerator
+        rules: DonationPlan.Rules, fate: SeededGenerator?, using generator: inout SeededGenerator
     ) {
         self.number = number
         self.catalogue = catalogue
         self.kind = kind
         self.isPublisher = isPublisher
         self.quota = quota
+        self.fate = fate ?? SeededGenerator(seed: generator.next())
         peer = DonationPlan.Peer(generator.next())
         plan = DonationPlan(
             own: peer, secret: generator.next(), quota: quota, lineRate: lineRate, rules: rules)

@@ -54,6 +54,14 @@ package struct KeepingFigures: Sendable, Codable {
     package var readable = 0.0
     /// The same of the model that fared worst.
     package var readableLeast = 0.0
+    /// Part of the reads that are served before the mount gives up (S12), and within a minute: of
+    /// reads that begin at any moment, of any model.
+    ///
+    /// nil where not enough time was looked at.
+    package var readsInTime: Double?
+    package var readsInMinute: Double?
+    /// Seconds of the longest time for which a model could not be read; at most 0: none.
+    package var outageLongest = 0.0
     /// Shards of which a donor that is there has a copy, as part of k, at the mean.
     package var redundancyThere = 0.0
     /// Bytes sent for repair, as part of what uplinks could have carried meanwhile.

@@ -34,6 +34,7 @@ extension KeepingSwarm {
             unreadableSince[catalogue][model] = queue.now
         } else if columns >= k, let since = unreadableSince[catalogue][model] {
             unreadableSeconds[catalogue][model] += queue.now - since
+            outages[catalogue][model].append(Outage(from: since, until: queue.now))
             unreadableSince[catalogue][model] = nil
         }
     }
@@ -114,7 +115,10 @@ extension KeepingSwarm {
         for catalogue in members.indices {
             for model in 0..<scenario.models {
                 var gone = unreadableSeconds[catalogue][model]
-                if let since = unreadableSince[catalogue][model] { gone += now - since }
+                if let since = unreadableSince[catalogue][model] {
+                    gone += now - since
+                    outages[catalogue][model].append(Outage(from: since, until: .infinity))
+                }
                 worst = max(worst, gone)
                 sum += gone
             }
@@ -125,6 +129,13 @@ extension KeepingSwarm {
         figures.hours = seconds / 3600
         figures.readable = 1 - sum / (seconds * models)
         figures.readableLeast = 1 - worst / seconds
+        let all = outages.flatMap { $0 }
+        let span = scenario.countsFrom...max(now, scenario.countsFrom)
+        figures.readsInTime = Outage.servedReads(all, in: span, patience: Self.readTimeout)
+        figures.readsInMinute = Outage.servedReads(all, in: span, patience: 60)
+        figures.outageLongest =
+            all.joined()
+            .map { min($0.until, span.upperBound) - max($0.from, span.lowerBound) }.max() ?? 0
         columnSeconds += Double(columnSum) * (now - columnsAt)
         figures.redundancyThere =
             columnSeconds / seconds / models / Double(scenario.geometry.dataShards)

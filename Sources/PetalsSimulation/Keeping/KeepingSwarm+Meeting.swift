@@ -21,7 +21,7 @@ extension KeepingSwarm {
         node.toldRoom = node.plan.room
         queue.schedule(
             .goes(node.number, session: node.session),
-            after: generator.decay(mean: scenario.sessions.presentMean))
+            after: node.fate.decay(mean: scenario.sessions.presentMean))
         meetOthers(node)
         advanceSoon(node, at: queue.now)
     }
@@ -44,7 +44,7 @@ extension KeepingSwarm {
         leave(node)
         queue.schedule(
             .comes(node.number, session: node.session),
-            after: generator.decay(mean: scenario.sessions.absentMean))
+            after: node.fate.decay(mean: scenario.sessions.absentMean))
     }
 
     private func leave(_ node: KeepingNode) {
@@ -86,8 +86,11 @@ extension KeepingSwarm {
         members[node.catalogue].removeAll { $0 == node.number }
         guard !node.isPublisher else { return }
         let line = scenario.population.lines[node.kind]
+        // From its own numbers, which no policy draws from.
+        let fate = SeededGenerator(seed: node.fate.next())
         let fresh = addNode(
-            node.catalogue, kind: node.kind, line: line, quota: node.quota, isPublisher: false)
+            node.catalogue, kind: node.kind, line: line, quota: node.quota, isPublisher: false,
+            fate: fate)
         meetOthers(fresh)
     }
 

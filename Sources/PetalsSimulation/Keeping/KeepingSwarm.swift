@@ -37,6 +37,8 @@ package final class KeepingSwarm {
     static let parts = 5
     /// Seconds between two times at which peers are told what has changed, as in `ShardServer`.
     static let tellSeconds: Instant = 1
+    /// Seconds after which a read fails unless `--read-timeout` says otherwise.
+    static let readTimeout: Instant = 600
 
     let scenario: KeepingScenario
     let ids: [BlobID]
@@ -56,6 +58,8 @@ package final class KeepingSwarm {
     var columnsAnywhere: [[Int]]
     var unreadableSince: [[Instant?]]
     var unreadableSeconds: [[Instant]]
+    /// When a model could not be read, from the beginning on.
+    var outages: [[[Outage]]]
     var columnSum = 0
     var columnSeconds = 0.0
     var columnsAt: Instant = 0
@@ -79,6 +83,7 @@ package final class KeepingSwarm {
         columnsAnywhere = columnsThere
         unreadableSince = columnsThere.map { $0.map { _ in 0 } }
         unreadableSeconds = columnsThere.map { $0.map { _ in 0 } }
+        outages = columnsThere.map { $0.map { _ in [] } }
         members = Array(repeating: [], count: scenario.catalogues)
         repairBytes = scenario.population.lines.map { _ in 0 }
         shardsToPlace = scenario.shards
@@ -121,12 +126,13 @@ package final class KeepingSwarm {
 
     @discardableResult
     func addNode(
-        _ catalogue: Int, kind: Int, line: Population.Line, quota: Int, isPublisher: Bool
+        _ catalogue: Int, kind: Int, line: Population.Line, quota: Int, isPublisher: Bool,
+        fate: SeededGenerator? = nil
     ) -> KeepingNode {
         let number = lines.add(upload: line.upload, download: line.download)
         let node = KeepingNode(
             number, catalogue: catalogue, kind: kind, isPublisher: isPublisher, quota: quota,
-            lineRate: line.download, rules: scenario.rules, using: &generator)
+            lineRate: line.download, rules: scenario.rules, fate: fate, using: &generator)
         node.thereSince = queue.now
         nodes.append(node)
         numbers[node.peer] = number
@@ -148,9 +154,9 @@ package final class KeepingSwarm {
         node.toldRoom = node.plan.room
         // Not all at once: the first sessions are cut as if they had begun long ago.
         queue.schedule(
-            .goes(number, session: 0), after: generator.decay(mean: scenario.sessions.presentMean))
+            .goes(number, session: 0), after: node.fate.decay(mean: scenario.sessions.presentMean))
         if let mean = scenario.lifetimeMean {
-            queue.schedule(.goesForGood(number), after: generator.decay(mean: mean))
+            queue.schedule(.goesForGood(number), after: node.fate.decay(mean: mean))
         }
         advanceSoon(node, at: queue.now)
         return node

@@ -98,6 +98,9 @@ struct KeepingCommand: ParsableCommand {
     @Option(help: "What a move has to be better by: a rule of the plan, to try others.")
     var gain: Double?
 
+    @Option(help: "The longest such wait: a rule of the plan, to try others.")
+    var lossMost: Double?
+
     @Option(help: "Mean hours after which a donor goes for good.")
     var lifetime: Double?
 
@@ -113,6 +116,7 @@ struct KeepingCommand: ParsableCommand {
         scenario.countsFrom = 1.5 * placing
         scenario.end = scenario.countsFrom + hours * 3600
         if let loss { scenario.rules.lossSeconds = loss }
+        if let lossMost { scenario.rules.lossSecondsMax = lossMost }
         if let gain { scenario.rules.swapGain = gain }
         scenario.lifetimeMean = lifetime.map { $0 * 3600 }
         let swarm = KeepingSwarm(scenario)

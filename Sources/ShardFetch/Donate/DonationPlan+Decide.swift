@@ -118,7 +118,8 @@ extension DonationPlan {
         in group: Group, at index: Int, now: Instant
     ) -> Candidate? {
         var best: (dueAt: Instant, rank: UInt64, column: Int)?
-        let rivals = rivals(in: group)
+        // Once for all columns: this is what a donor spends its time on.
+        let rivals = rivals(in: group).filter { $0.room >= group.length }
         for column in 0..<group.n where group.rare >> UInt64(column) & 1 == 1 {
             if let retryAt = group.failures[column]?.retryAt, retryAt > now {
                 decidesAt = min(decidesAt, retryAt)
@@ -141,9 +142,9 @@ extension DonationPlan {
             index: index, column: best.column, dueAt: best.dueAt, way: isHere ? .fetch : .rebuild)
     }
 
-    /// When it is this donor's turn to take a shard.
+    /// When it is this donor's turn to take a shard, among rivals that have room for it.
     private func dueAt(_ column: Int, in group: Group, _ rivals: [Rival]) -> Instant {
-        let turn = turn(column, in: group, among: rivals.filter { $0.room >= group.length })
+        let turn = turn(column, in: group, among: rivals)
         var wait = rules.turnSeconds * Double(turn.before)
         // Others have less of the group, and may be busy: they are left more time.
         if turn.hasFewer { wait += group.slack > 0 ? rules.lossSeconds : rules.settleSeconds }

@@ -36,17 +36,22 @@ def spread_table(rows, first):
 
 
 def keeping_table(rows):
-    header = ["quotas, copies", "churn", "there, copies", "readable", "worst model",
-              "repair, of uplink", "of 10 Mbit/s lines", "MB a node and hour", "rebuilt",
-              "fetched", "dropped", "control messages a node and hour"]
+    header = ["quotas, copies", "churn", "seeds", "there, copies", "readable", "worst seed",
+              "reads served in a minute", "in ten", "worst seed", "longest outage, s",
+              "repair, of uplink", "worst seed", "of 10 Mbit/s lines", "MB a node and hour",
+              "rebuilt", "fetched", "dropped", "lost models",
+              "control messages a node and hour"]
     lines = []
     for name, churn, facts in rows:
         lines.append([
-            name, churn, number(facts["redundancyThere"], 2), share(facts["readable"], 3),
-            share(facts["readableLeast"], 1), share(facts["repairShare"], 2),
+            name, churn, number(facts["seeds"]), number(facts["redundancyThere"], 2),
+            share(facts["readable"], 3), share(facts["readableWorst"], 3),
+            share(facts.get("readsInMinute"), 3), share(facts.get("readsInTime"), 3),
+            share(facts.get("readsInTimeWorst"), 3), number(max(0, facts["outageLongestWorst"])),
+            share(facts["repairShare"], 2), share(facts["repairShareWorst"], 2),
             share(facts["repairShareSlowest"], 1),
             number(facts["repairBytesPerNodeHour"] / 1e6), number(facts["rebuilt"]),
-            number(facts["fetched"]), number(facts["dropped"]),
+            number(facts["fetched"]), number(facts["dropped"]), number(facts["lost"], 1),
             number(facts["controlPerNodeHour"])])
     return table(header, lines, texts=2)
 
@@ -75,7 +80,8 @@ def markdown(document):
     sizes = [(f"{int(nodes):,}", facts) for nodes, facts in by_size(document["spread"])]
     text = ["# Swarms in virtual time", "",
             f"Made by `{what} --seed {document['seed']}` on {document['date']} in"
-            f" {document['wallSeconds']} s. [How to read this](../docs/SIMULATION.md).", "",
+            f" {document['wallSeconds']} s, with {document['processorSeconds']} s of a processor."
+            " [How to read this](../docs/SIMULATION.md).", "",
             "## Targets", "", targets_table(document), "",
             "## A new model that becomes wanted", "", spread_table(sizes, "nodes")]
     if document["other"]:
