@@ -84,12 +84,13 @@ extension Attack {
 
     private static func readingSeconds(_ scale: Scale) -> Instant { max(200 * scale.part, 60) }
 
-    static let claimants = Attack(13, "30 % claim everything and have nothing") { scale in
+    static let claimants = Attack(13, "30 % claim everything and have little or nothing") { scale in
         let count = scale.count(100, least: 20)
         let manners = (0..<count).map { number -> ReadingHolder.Manner in
             switch number % 20 {
-            case 0..<3: .claims(answers: true)
-            case 3..<6: .claims(answers: false)
+            case 0, 1: .claims(answers: true)
+            case 2, 3: .claims(answers: false)
+            case 4, 5: .boasts
             default: .honest
             }
         }
@@ -98,7 +99,7 @@ extension Attack {
             scale, manners.filter { !$0.isHostile }, connectionTenths: 7)
         let hostile = try readAtRandom(scale, manners)
         let reads = Double(max(1, hostile.figures.seconds.count))
-        let waiting = Double(hostile.figures.waitedOnHostile) / reads
+        let waiting = Double(hostile.figures.askedInVain) / reads
         return (
             [
                 Measure("reads that wait on them", 100 * waiting, atMost: 2, "%"),

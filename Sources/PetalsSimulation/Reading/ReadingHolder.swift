@@ -12,6 +12,8 @@ struct ReadingHolder {
         case flips(part: Double)
         /// Claims all shards and has none; says so when it is asked, or says nothing.
         case claims(answers: Bool)
+        /// Claims all shards and has some; gives those, and says that it has not the others.
+        case boasts
         /// Is a hundred times slower from a moment on.
         case slow(from: Instant)
         /// Has nothing, and knows who has: a peer that only tells of others.
@@ -21,7 +23,7 @@ struct ReadingHolder {
         var isHostile: Bool {
             switch self {
             case .honest, .knowsOthers: false
-            case .flips, .claims, .slow: true
+            case .flips, .claims, .boasts, .slow: true
             }
         }
     }
@@ -38,18 +40,30 @@ struct ReadingHolder {
     /// When a slow holder has sent what it was asked for.
     var busyUntil: Instant = 0
 
-    init(_ number: Int, _ manner: Manner, shards: Set<ShardIndex>) {
+    /// - Parameter dealt: shards of which it has all, if its manner has any.
+    init(_ number: Int, _ manner: Manner, dealt: Set<ShardIndex>) {
         self.number = number
         self.manner = manner
-        self.shards = shards
+        switch manner {
+        case .claims, .knowsOthers: shards = []
+        case .honest, .flips, .boasts, .slow: shards = dealt
+        }
         peer = AddressBook.peerID(number)
         host = AddressBook.packed(number).socketEndpoint.host
+    }
+
+    /// Whether it says that it has a shard that it has not.
+    func isLying(about shard: ShardIndex) -> Bool {
+        switch manner {
+        case .claims, .boasts: !shards.contains(shard)
+        case .honest, .flips, .slow, .knowsOthers: false
+        }
     }
 
     /// What it says that it has.
     func claimed(of geometry: BlobGeometry) -> [ShardIndex] {
         switch manner {
-        case .claims: geometry.shards
+        case .claims, .boasts: geometry.shards
         case .knowsOthers: []
         case .honest, .flips, .slow: shards.sorted()
         }
@@ -64,7 +78,7 @@ final class ReadingNode {
         let piece: CellPiece
         let since: Instant
         /// Whether a hostile holder was asked for what it waits for.
-        var askedHostile = false
+        var askedInVain = false
     }
 
     /// Bytes of a read, of which all lie in one cell.

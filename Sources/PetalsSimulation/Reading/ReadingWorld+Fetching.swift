@@ -71,7 +71,7 @@ extension ReadingWorld {
         if isCounting {
             figures.seconds.append(queue.now - read.since)
             figures.answeredBytes += read.range.count
-            if read.askedHostile { figures.waitedOnHostile += 1 }
+            if read.askedInVain { figures.askedInVain += 1 }
         }
         release(reader, read)
         var pause = 0.0
@@ -145,10 +145,10 @@ extension ReadingWorld {
         guard let number = reader.peers[peer] else { return }
         let holder = holders[number]
         // For a read that waits, other cells of its row are asked for as well.
-        if holder.manner.isHostile, !bulk, let read = reader.read,
+        if holder.isLying(about: address.shard), !bulk, let read = reader.read,
             blob.geometry.row(of: read.piece.address) == blob.geometry.row(of: address)
         {
-            reader.read?.askedHostile = true
+            reader.read?.askedInVain = true
         }
         let way = 2 * spreadLatency(number, reader.line)
         switch holder.manner {
@@ -223,7 +223,7 @@ extension ReadingWorld {
             return queue.schedule(.refused(reader.number, id, peer), after: way)
         case .slow(let from) where queue.now >= from: way *= ReadingHolder.slowness
         case .flips(let part): isWrong = generator.chance(part)
-        case .slow, .honest: break
+        case .slow, .honest, .boasts: break
         }
         queue.schedule(
             .layer(reader.number, id, peer, shard, isWrong: isWrong), after: way)

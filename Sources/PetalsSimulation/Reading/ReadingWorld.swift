@@ -63,7 +63,8 @@ final class ReadingWorld {
     /// What came of it, since counting began.
     struct Figures {
         var seconds: [Double] = []
-        var waitedOnHostile = 0
+        /// Reads for which somebody was asked for what he had only claimed.
+        var askedInVain = 0
         var answeredBytes = 0
         var cameBytes = 0
         /// Bytes that readers were given and that are not the file's; since the beginning.
@@ -109,7 +110,7 @@ final class ReadingWorld {
             let dealt = (0..<2).map { deck[(2 * number + $0) % deck.count] }
             let shards = scenario.isComplete ? Set(blob.shards) : Set(dealt)
             holders.append(
-                ReadingHolder(number, manner, shards: manner == .knowsOthers ? [] : shards))
+                ReadingHolder(number, manner, dealt: shards))
         }
         for number in 0..<scenario.readers {
             let line = lines.add(upload: 125e6, download: 125e6)
